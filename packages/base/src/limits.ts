@@ -1,0 +1,60 @@
+import { assert } from './assert.ts';
+
+// Bounds shared by several rooms. Each has its unit in its name and its reason beside it; those that can
+// change an outcome are constants of the protocol version, never configuration of one node.
+
+/** Version of frames, prepares and state. Raised whenever any of them changes meaning. */
+export const protocolVersion = 1;
+
+/** Replicas in a cluster. Beyond six a quorum costs more than it protects. */
+export const replicasMax = 6;
+
+/**
+ * P: ops prepared but not committed, at every primary, inherited ones included (pitfall 55).
+ * Eight in flight hide a sync behind the network; P + 1 headers describe everything undecided.
+ */
+export const pipelineMax = 8;
+
+/** Bytes of all requests in one prepare: one write, one message, one apply between two turns of the event loop. */
+export const prepareBodyBytesMax = 1_114_112;
+
+/** Requests in one prepare; bounds the session checks of one apply. */
+export const requestsPerPrepareMax = 1024;
+
+/** Bytes of one request's body: a batch of commands of one session. */
+export const requestBodyBytesMax = 1_048_576;
+
+/** Commands in one request: what one client may add to one apply. */
+export const commandsPerRequestMax = 512;
+
+/** W: requests of one session in flight; the table keeps at most this many outcomes a session. */
+export const sessionWindowMax = 512;
+
+/** Sessions in the table; the one with the least last op is evicted for a new one. */
+export const sessionsMax = 1024;
+
+/** Requests that wait at the primary for a place in the pipeline; past it clients are told `Overloaded`. */
+export const requestQueueMax = 4096;
+
+/** Bytes of the requests that wait. */
+export const requestQueueBytesMax = 33_554_432;
+
+/** Queries that wait for a confirmation round; past it clients are told `Overloaded`. */
+export const queryQueueMax = 8192;
+
+/** Bytes of one reply: outcomes of a request, or rows of a query. */
+export const replyBytesMax = 2_097_152;
+
+/** Bytes of one frame on any socket. Larger ones are refused before they are read. */
+export const frameBytesMax = 4_194_304;
+
+/** Ops between two reported state hashes (H): often enough to find divergence within seconds. */
+export const stateHashInterval = 64;
+
+/** Depth to which json values and query conditions may nest; everything that walks them is bounded by it. */
+export const nestingMax = 32;
+
+assert(requestBodyBytesMax + 1024 <= prepareBodyBytesMax, 'the largest request fits into a prepare');
+assert(prepareBodyBytesMax + 4096 <= frameBytesMax, 'the largest prepare fits into a frame');
+assert(replyBytesMax + 4096 <= frameBytesMax, 'the largest reply fits into a frame');
+assert(requestsPerPrepareMax >= sessionWindowMax, 'one prepare can take a whole session window');

@@ -1,0 +1,53 @@
+import type { ReplicaId } from '@kimberlite/base';
+import type { Disk } from '@kimberlite/log';
+import type { ClockReading, TimerName } from '@kimberlite/vsr';
+
+/** A client's connection as the shell numbers it; never used again after it closed. */
+export type ConnectionId = number;
+
+/** To the other replicas. Fire and forget: a full or missing connection drops, the protocol sends again. */
+export interface Network {
+  readonly send: (to: ReplicaId, frame: Uint8Array) => void;
+}
+
+/** To connected clients. */
+export interface Clients {
+  readonly send: (connection: ConnectionId, frame: Uint8Array) => void;
+  /** Ends a connection that broke the protocol; the reason is for the log and the close frame. */
+  readonly close: (connection: ConnectionId, reason: string) => void;
+}
+
+export interface Clock {
+  readonly read: () => ClockReading;
+}
+
+/** Calls the host's `timerFired(name)` once after the delay unless set again or cancelled. */
+export interface Timers {
+  readonly set: (timer: TimerName, delayMs: number) => void;
+  readonly cancel: (timer: TimerName) => void;
+  /** Runs `turn` after the current input has been handled: where work of one turn is gathered. */
+  readonly defer: (turn: () => void) => void;
+}
+
+/** Counters and durations by name, in units the name ends with. */
+export interface Metrics {
+  readonly count: (name: string, by: number) => void;
+  readonly gauge: (name: string, value: number) => void;
+}
+
+/** What people should know: becomes a log line. */
+export interface Journal {
+  readonly write: (level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) => void;
+}
+
+export interface Ports {
+  readonly network: Network;
+  readonly clients: Clients;
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly timers: Timers;
+  readonly metrics: Metrics;
+  readonly journal: Journal;
+  /** The replica cannot go on (broken invariant, failed sync, a bad disk): the process ends, or the simulator says so. */
+  readonly fatal: (error: Error) => void;
+}

@@ -1,0 +1,32 @@
+import type { Result } from '@kimberlite/base';
+
+/**
+ * A directory of plain files, as the log needs it. Every call ends in exactly one completion, never before the
+ * call has returned. Calls on one file may complete in any order; whoever needs an order waits.
+ * What was written is durable once a `sync` of that file that was started after the write's completion has
+ * succeeded; a created, renamed or removed name, once `syncDirectory` has.
+ */
+export interface Disk {
+  readonly list: (done: Completion<readonly string[]>) => void;
+  /** Creates a file of that size, filled with zeros that are really written. Fails with `exists`. Not yet synced. */
+  readonly create: (file: string, sizeBytes: number, done: Completion<void>) => void;
+  /** Size in bytes. */
+  readonly size: (file: string, done: Completion<number>) => void;
+  /** Exactly `lengthBytes`, or the error `short`. The bytes belong to the caller. */
+  readonly read: (file: string, offset: number, lengthBytes: number, done: Completion<Uint8Array>) => void;
+  /** Within the file's size. The caller leaves `bytes` alone until the completion. */
+  readonly write: (file: string, offset: number, bytes: Uint8Array, done: Completion<void>) => void;
+  /** A failed sync is final: the caller stops (pitfall 27). */
+  readonly sync: (file: string, done: Completion<void>) => void;
+  readonly syncDirectory: (done: Completion<void>) => void;
+  readonly rename: (from: string, to: string, done: Completion<void>) => void;
+  readonly remove: (file: string, done: Completion<void>) => void;
+}
+
+export interface DiskError {
+  readonly code: 'missing' | 'exists' | 'short' | 'no-space' | 'read-only' | 'io';
+  readonly file: string;
+  readonly message: string;
+}
+
+export type Completion<T> = (result: Result<T, DiskError>) => void;

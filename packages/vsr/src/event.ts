@@ -1,0 +1,41 @@
+import type { Checksum, Op, Prepare } from '@kimberlite/base';
+import type { ClientQuery, ClientRequest } from './client.ts';
+import type { Message } from './message.ts';
+
+/** Each replica has at most one timer of a name; setting it again replaces it. */
+export type TimerName =
+  | 'heartbeat'
+  | 'heartbeat-timeout'
+  | 'prepare'
+  | 'read-round'
+  | 'abdicate'
+  | 'view-change'
+  | 'do-view-change'
+  | 'request-start-view'
+  | 'repair'
+  | 'ping'
+  | 'vote-expiry';
+
+/** The clocks as the host read them just before the event. */
+export interface ClockReading {
+  /** Microseconds; never goes back; its origin means nothing. */
+  readonly monotonicUs: number;
+  /** Microseconds since 1970, as this machine believes; may jump. */
+  readonly realtimeUs: number;
+}
+
+export type Event =
+  /** The first event after a boot. */
+  | { readonly type: 'start' }
+  | { readonly type: 'message'; readonly message: Message }
+  | { readonly type: 'client-request'; readonly request: ClientRequest }
+  | { readonly type: 'client-query'; readonly query: ClientQuery }
+  | { readonly type: 'timer'; readonly timer: TimerName }
+  /** The prepare's body and header record are on stable storage. */
+  | { readonly type: 'log-written'; readonly op: Op; readonly id: Checksum }
+  /** The superblock write with this sequence number is on stable storage. */
+  | { readonly type: 'superblock-written'; readonly sequence: number }
+  /** Null: the slot does not hold an intact prepare with that id. */
+  | { readonly type: 'prepare-read'; readonly op: Op; readonly id: Checksum; readonly prepare: Prepare | null }
+  /** The operator wants this replica to stop: refuse new work and, as primary, hand over first. */
+  | { readonly type: 'stop' };

@@ -1,0 +1,161 @@
+import type { Checksum, Op, Prepare, PrepareHeader, ReplicaId, Timestamp, View } from '@kimberlite/base';
+
+// Messages between replicas. `view` is always the sender's durable view, except in repair messages,
+// which carry none: a prepare is asked for and accepted by (op, id) alone.
+
+/** A state hash at an op that is a multiple of `stateHashInterval`. */
+export interface StateReport {
+  readonly op: Op;
+  readonly hash: string;
+}
+
+/** One op of the undecided end of a log, as a do_view_change tells it (Table A). */
+export interface SuffixMark {
+  readonly op: Op;
+  /** Null: blank. */
+  readonly id: Checksum | null;
+  /** The header with that id, where the sender has it. */
+  readonly header: PrepareHeader | null;
+  /** The prepare with this id is durable here, or about to be. */
+  readonly present: boolean;
+  /** No ack of it from here counts, or can still be sent, below the new view. */
+  readonly nack: boolean;
+}
+
+interface Envelope {
+  readonly from: ReplicaId;
+  readonly view: View;
+}
+
+export interface PrepareMessage extends Envelope {
+  readonly type: 'prepare';
+  readonly commit: Op;
+  /** Read confirmation round the primary has started last. */
+  readonly round: number;
+  readonly prepare: Prepare;
+}
+
+export interface PrepareOkMessage extends Envelope {
+  readonly type: 'prepare-ok';
+  readonly op: Op;
+  readonly id: Checksum;
+  readonly round: number;
+  readonly checkpoint: Op;
+  readonly report: StateReport | null;
+}
+
+export interface HeartbeatMessage extends Envelope {
+  readonly type: 'heartbeat';
+  /** Rises with every heartbeat of this primary in this view: a replayed one counts for nothing. */
+  readonly number: number;
+  readonly commit: Op;
+  readonly round: number;
+  readonly report: StateReport | null;
+}
+
+export interface HeartbeatOkMessage extends Envelope {
+  readonly type: 'heartbeat-ok';
+  readonly number: number;
+  readonly round: number;
+  readonly commit: Op;
+  readonly checkpoint: Op;
+  readonly report: StateReport | null;
+}
+
+/** Clock sampling between any two replicas. */
+export interface PingMessage {
+  readonly type: 'ping';
+  readonly from: ReplicaId;
+  /** The sender's monotonic clock, microseconds. */
+  readonly sentAtUs: number;
+}
+
+export interface PongMessage {
+  readonly type: 'pong';
+  readonly from: ReplicaId;
+  /** Echo of the ping's `sentAtUs`. */
+  readonly sentAtUs: number;
+  /** The answering replica's wall clock, microseconds since 1970. */
+  readonly realtimeUs: number;
+}
+
+/** "I am durably in `view` and want to leave it." */
+export interface StartViewChangeMessage extends Envelope {
+  readonly type: 'start-view-change';
+}
+
+export interface DoViewChangeMessage extends Envelope {
+  readonly type: 'do-view-change';
+  readonly logView: View;
+  readonly commit: Op;
+  readonly checkpoint: Op;
+  readonly head: Op;
+  /** The greatest timestamp of any prepare the sender has seen, truncated ones included. */
+  readonly timestamp: Timestamp;
+  /** Ascending by op, without gaps, ending at `head`. */
+  readonly suffix: readonly SuffixMark[];
+}
+
+export interface StartViewMessage extends Envelope {
+  readonly type: 'start-view';
+  /** Headers of the undecided end, ascending, linked, ending at the head. Empty only for an empty log. */
+  readonly suffix: readonly PrepareHeader[];
+  readonly commit: Op;
+  readonly checkpoint: Op;
+  /** Echo of a request-start-view's nonce; empty in a broadcast. */
+  readonly nonce: string;
+}
+
+export interface RequestStartViewMessage extends Envelope {
+  readonly type: 'request-start-view';
+  /** Drawn anew at every boot. */
+  readonly nonce: string;
+}
+
+/** Asks for headers downwards from a known one: `high` is trusted by the asker as (op, id). */
+export interface RequestHeadersMessage {
+  readonly type: 'request-headers';
+  readonly from: ReplicaId;
+  readonly low: Op;
+  readonly high: Op;
+  readonly highId: Checksum;
+}
+
+/** Descending by op, each linked to the next by its parent. */
+export interface HeadersMessage {
+  readonly type: 'headers';
+  readonly from: ReplicaId;
+  readonly headers: readonly PrepareHeader[];
+}
+
+export interface RequestPrepareMessage {
+  readonly type: 'request-prepare';
+  readonly from: ReplicaId;
+  readonly op: Op;
+  readonly id: Checksum;
+}
+
+/** The answer to request-prepare. Not a `prepare`: it speaks for no view. */
+export interface RepairPrepareMessage {
+  readonly type: 'repair-prepare';
+  readonly from: ReplicaId;
+  readonly prepare: Prepare;
+}
+
+export type Message =
+  | PrepareMessage
+  | PrepareOkMessage
+  | HeartbeatMessage
+  | HeartbeatOkMessage
+  | PingMessage
+  | PongMessage
+  | StartViewChangeMessage
+  | DoViewChangeMessage
+  | StartViewMessage
+  | RequestStartViewMessage
+  | RequestHeadersMessage
+  | HeadersMessage
+  | RequestPrepareMessage
+  | RepairPrepareMessage;
+
+export type MessageType = Message['type'];

@@ -1,0 +1,33 @@
+import type { ClientId, Op, SessionNumber, Timestamp } from '@kimberlite/base';
+
+/** One request of a committed op, as the state machine sees it. */
+export interface AppliedRequest {
+  readonly op: Op;
+  readonly timestamp: Timestamp;
+  readonly client: ClientId;
+  readonly session: SessionNumber;
+  readonly body: Uint8Array;
+}
+
+export interface Applied<State> {
+  readonly state: State;
+  /** Kept in the session table by every replica, sent by the primary. */
+  readonly reply: Uint8Array;
+  /** Handed on to the host unread, in order. */
+  readonly effects: readonly unknown[];
+}
+
+/**
+ * The replicated state machine, over bytes. Deterministic; total on any body; the old state stays valid and
+ * unchanged, so a replica can be cloned and a query answered from an earlier state at no cost.
+ */
+export interface StateMachine<State> {
+  readonly initial: () => State;
+  readonly apply: (state: State, request: AppliedRequest) => Applied<State>;
+  /** Read only and total: a bad query is an error inside the answer. */
+  readonly query: (state: State, body: Uint8Array) => Uint8Array;
+  /** Position of the last command applied. */
+  readonly position: (state: State) => number;
+  /** Hex digest of the state, maintained incrementally; equal on all replicas at equal ops. */
+  readonly stateHash: (state: State) => string;
+}
