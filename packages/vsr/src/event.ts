@@ -28,7 +28,8 @@ export type Event =
   /** The first event after a boot. */
   | { readonly type: 'start' }
   | { readonly type: 'message'; readonly message: Message }
-  | { readonly type: 'client-request'; readonly request: ClientRequest }
+  /** Everything one turn of the host received, in order: admitted one by one, then prepared together as far as bounds allow. */
+  | { readonly type: 'client-requests'; readonly requests: readonly ClientRequest[] }
   | { readonly type: 'client-query'; readonly query: ClientQuery }
   | { readonly type: 'timer'; readonly timer: TimerName }
   /** The prepare's body and header record are on stable storage. */
