@@ -1,1 +1,2 @@
+export * from './host.ts';
 export type * from './ports.ts';

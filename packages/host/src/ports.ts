@@ -1,6 +1,6 @@
 import type { ReplicaId } from '@kimberlite/base';
 import type { Disk } from '@kimberlite/log';
-import type { ClockReading, TimerName } from '@kimberlite/vsr';
+import type { ClockReading, Effect, TimerName } from '@kimberlite/vsr';
 
 /** A client's connection as the shell numbers it; never used again after it closed. */
 export type ConnectionId = number;
@@ -37,7 +37,16 @@ export interface Metrics {
 
 /** What people should know: becomes a log line. */
 export interface Journal {
-  readonly write: (level: 'debug' | 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) => void;
+  readonly write: (
+    level: 'debug' | 'info' | 'warn' | 'error',
+    message: string,
+    fields: Record<string, unknown>,
+  ) => void;
+}
+
+/** What the state machine asked for beyond the reply, for each committed op in order. */
+export interface AppliedEffects {
+  readonly execute: (applied: Extract<Effect, { readonly type: 'apply-effects' }>) => void;
 }
 
 export interface Ports {
@@ -48,6 +57,7 @@ export interface Ports {
   readonly timers: Timers;
   readonly metrics: Metrics;
   readonly journal: Journal;
+  readonly applied: AppliedEffects;
   /** The replica cannot go on (broken invariant, failed sync, a bad disk): the process ends, or the simulator says so. */
   readonly fatal: (error: Error) => void;
 }

@@ -1,0 +1,76 @@
+import type { ClientId } from '@kimberlite/base';
+import type { ServerMessage } from '@kimberlite/wire';
+import type { ConnectionId } from './ports.ts';
+
+interface Connection {
+  /** Null until its hello was accepted. */
+  client: ClientId | null;
+  /** Messages of this turn, sent as one frame at its end. */
+  outbox: ServerMessage[];
+}
+
+/**
+ * Who is connected, and what they are to be told at the end of the turn. Owns the two maps that must agree:
+ * connection to client, and client to its latest connection (an older one is no longer answered).
+ */
+export class Connections {
+  private readonly byConnection = new Map<ConnectionId, Connection>();
+  private readonly byClient = new Map<ClientId, ConnectionId>();
+  private readonly waiting = new Set<ConnectionId>();
+
+  open(id: ConnectionId): void {
+    this.byConnection.set(id, { client: null, outbox: [] });
+  }
+
+  close(id: ConnectionId): void {
+    const client = this.byConnection.get(id)?.client;
+    if (client !== null && client !== undefined && this.byClient.get(client) === id) this.byClient.delete(client);
+    this.byConnection.delete(id);
+    this.waiting.delete(id);
+  }
+
+  greet(id: ConnectionId, client: ClientId): void {
+    const connection = this.byConnection.get(id);
+    if (connection === undefined) return;
+    connection.client = client;
+    this.byClient.set(client, id);
+  }
+
+  isOpen(id: ConnectionId): boolean {
+    return this.byConnection.has(id);
+  }
+
+  clientOf(id: ConnectionId): ClientId | null {
+    return this.byConnection.get(id)?.client ?? null;
+  }
+
+  /** Queues a message for one connection. Nothing happens if it has closed. */
+  tell(id: ConnectionId, message: ServerMessage): void {
+    const connection = this.byConnection.get(id);
+    if (connection === undefined) return;
+    connection.outbox.push(message);
+    this.waiting.add(id);
+  }
+
+  /** Queues a message for a client, wherever it is connected now. */
+  tellClient(client: ClientId, message: ServerMessage): void {
+    const id = this.byClient.get(client);
+    if (id !== undefined) this.tell(id, message);
+  }
+
+  tellEveryone(message: ServerMessage): void {
+    for (const id of this.byClient.values()) this.tell(id, message);
+  }
+
+  /** Empties the outboxes, one call of `send` a connection. */
+  flush(send: (id: ConnectionId, messages: readonly ServerMessage[]) => void): void {
+    for (const id of this.waiting) {
+      const connection = this.byConnection.get(id);
+      if (connection === undefined || connection.outbox.length === 0) continue;
+      const messages = connection.outbox;
+      connection.outbox = [];
+      send(id, messages);
+    }
+    this.waiting.clear();
+  }
+}

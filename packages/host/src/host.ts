@@ -1,0 +1,423 @@
+import {
+  assert,
+  type ClusterId,
+  type Crc32,
+  type Hasher,
+  protocolVersion,
+  type ReplicaId,
+  unreachable,
+} from '@kimberlite/base';
+import { type Log, type OpenedLog, openLog } from '@kimberlite/log';
+import {
+  type ClientRequest,
+  createReplica,
+  decodeDurableState,
+  type Effect,
+  encodeDurableState,
+  type Event,
+  type Replica,
+  type ReplicaStatus,
+  replicaStatus,
+  type StateMachine,
+  step,
+  type TimerName,
+  type Timing,
+} from '@kimberlite/vsr';
+import type { ClientMessage, Codec, ConnectionErrorCode, Hello, MemberAddress } from '@kimberlite/wire';
+import { Connections } from './connections.ts';
+import type { ConnectionId, Ports } from './ports.ts';
+
+export interface HostOptions<State> {
+  readonly cluster: ClusterId;
+  readonly replica: ReplicaId;
+  readonly replicaCount: number;
+  readonly hasher: Hasher;
+  readonly crc32: Crc32;
+  readonly codec: Codec;
+  readonly stateMachine: StateMachine<State>;
+  /** Seeds the replica's jitter. Must differ between replicas (pitfall 30). */
+  readonly seed: number;
+  /** 128 bits drawn anew at every boot, as hex. */
+  readonly nonce: string;
+  readonly timing?: Partial<Timing>;
+  readonly ports: Ports;
+  /** Where the members can be reached, as far as the shell has learnt. */
+  readonly members: () => readonly MemberAddress[];
+  /** The parts of the status row that only the shell knows. */
+  readonly describe: () => ShellStatus;
+}
+
+/** What the shell adds to a replica's status. */
+export interface ShellStatus {
+  readonly endpoint: string | null;
+  readonly adminUrl: string | null;
+  readonly dataDir: string;
+  readonly pid: number;
+  readonly version: string;
+}
+
+export type HostPhase = 'new' | 'opening' | 'running' | 'stopping' | 'stopped' | 'failed';
+
+/**
+ * One replica put together: its state, its log, its clients. Inputs come from the shell (or the simulator) one at
+ * a time; each is handled to completion before the next. Owns the event queue; the replica owns the protocol's
+ * state, the log owns the disk, `Connections` owns who is connected.
+ */
+export class Host<State> {
+  phase: HostPhase = 'new';
+  private readonly options: HostOptions<State>;
+  private readonly ports: Ports;
+  private readonly connections = new Connections();
+  private replica: Replica<State> | undefined;
+  private log: Log | undefined;
+  private readonly queue: Event[] = [];
+  private draining = false;
+  private turnPending = false;
+  private arrived: ClientRequest[] = [];
+  private told: { view: number; status: string } = { view: -1, status: '' };
+  private whenStopped: (() => void)[] = [];
+
+  constructor(options: HostOptions<State>) {
+    this.options = options;
+    this.ports = options.ports;
+  }
+
+  /** Opens the log and boots the replica. `opened` is called once the replica runs; a failure goes to `ports.fatal`. */
+  start(opened: () => void): void {
+    assert(this.phase === 'new', 'a host starts once');
+    this.phase = 'opening';
+    const { cluster, replica, hasher, crc32 } = this.options;
+    const { disk } = this.ports;
+    openLog({ disk, hasher, crc32, cluster, replica, onFatal: (error) => this.fail(error) }, (result) => {
+      if (this.phase !== 'opening') return;
+      if (!result.ok) return this.fail(new Error(result.error.message));
+      this.boot(result.value);
+      if (this.phase === 'opening') {
+        this.phase = 'running';
+        opened();
+      }
+    });
+  }
+
+  /** A frame from another replica; the shell has checked that the connection is `from`'s. */
+  receivePeer(from: ReplicaId, frame: Uint8Array): void {
+    if (this.replica === undefined) return;
+    const message = this.options.codec.decodePeerMessage(frame);
+    if (!message.ok || message.value.from !== from) {
+      this.ports.metrics.count('peer_frames_bad_total', 1);
+      const why = message.ok ? `names replica ${message.value.from}` : message.error.message;
+      this.ports.journal.write('warn', 'dropped a frame from a peer', { from, why });
+      return;
+    }
+    this.post({ type: 'message', message: message.value });
+  }
+
+  clientOpened(connection: ConnectionId): void {
+    this.connections.open(connection);
+  }
+
+  clientClosed(connection: ConnectionId): void {
+    this.connections.close(connection);
+  }
+
+  receiveClient(connection: ConnectionId, frame: Uint8Array): void {
+    const messages = this.options.codec.decodeClientFrame(frame);
+    if (!messages.ok) {
+      this.ports.metrics.count('client_frames_bad_total', 1);
+      this.hangUp(connection, messages.error.code === 'length' ? 'too-large' : 'bad-frame', messages.error.message);
+      return;
+    }
+    for (const message of messages.value) {
+      if (!this.connections.isOpen(connection)) return;
+      this.onClientMessage(connection, message);
+    }
+  }
+
+  timerFired(timer: TimerName): void {
+    this.post({ type: 'timer', timer });
+  }
+
+  /** Undefined until the replica has booted. */
+  status(): (ReplicaStatus & { readonly diskUsedBytes: number }) | undefined {
+    if (this.replica === undefined) return undefined;
+    return { ...replicaStatus(this.replica), diskUsedBytes: this.log?.usedBytes() ?? 0 };
+  }
+
+  /** Hands over, refuses new work, syncs and closes the log. Safe to call more than once. */
+  stop(done: () => void): void {
+    if (this.phase === 'stopped' || this.phase === 'failed') return done();
+    this.whenStopped.push(done);
+    if (this.phase === 'stopping') return;
+    const wasRunning = this.phase === 'running';
+    this.phase = 'stopping';
+    if (wasRunning) this.post({ type: 'stop' });
+    else this.finishStop();
+  }
+
+  private boot(opened: OpenedLog): void {
+    const durable = decodeDurableState(opened.superblock);
+    if (!durable.ok) return this.fail(new Error(`the superblock's payload cannot be read: ${durable.error}`));
+    const { cluster, replica, replicaCount, hasher, seed, nonce, stateMachine, timing } = this.options;
+    this.log = opened.log;
+    try {
+      const recovered = opened.recover(durable.value);
+      this.replica = createReplica({
+        cluster,
+        replica,
+        replicaCount,
+        hasher,
+        seed,
+        nonce,
+        stateMachine,
+        durable: durable.value,
+        recovered,
+        ...(timing === undefined ? {} : { timing }),
+      });
+      this.ports.journal.write('info', 'log recovered', {
+        head: recovered.head,
+        headCertain: recovered.headCertain,
+        faulty: recovered.slots.filter((slot) => slot.state === 'faulty').length,
+        missing: recovered.slots.filter((slot) => slot.state === 'missing').length,
+        view: durable.value.view,
+        commit: durable.value.commit,
+      });
+    } catch (error) {
+      return this.fail(error instanceof Error ? error : new Error(String(error)));
+    }
+    this.post({ type: 'start' });
+  }
+
+  private onClientMessage(connection: ConnectionId, message: ClientMessage): void {
+    if (message.type === 'hello') return this.onHello(connection, message);
+    const client = this.connections.clientOf(connection);
+    if (client === null) {
+      return this.hangUp(connection, 'not-greeted', 'the first message of a connection must be a hello');
+    }
+    switch (message.type) {
+      case 'request':
+        return this.onRequest(connection, { ...message.request, client });
+      case 'query':
+        if (this.replica === undefined) return this.refuseEarly(connection, { query: message.query.query });
+        return this.post({ type: 'client-query', query: { ...message.query, client } });
+      case 'status':
+        return this.tellStatus(connection);
+      default:
+        unreachable(message);
+    }
+  }
+
+  private onHello(connection: ConnectionId, hello: Hello): void {
+    const { cluster, replica, members } = this.options;
+    if (hello.protocolVersion !== protocolVersion) {
+      const message = `this node speaks protocol version ${protocolVersion}, the client ${hello.protocolVersion}; use a client of the same release`;
+      return this.hangUp(connection, 'wrong-version', message);
+    }
+    if (hello.cluster !== null && hello.cluster !== cluster) {
+      const message = `this node belongs to cluster ${cluster}, not ${hello.cluster}; check the endpoints`;
+      return this.hangUp(connection, 'wrong-cluster', message);
+    }
+    this.connections.greet(connection, hello.client);
+    const status = this.replica === undefined ? undefined : replicaStatus(this.replica);
+    this.tell(connection, {
+      type: 'welcome',
+      protocolVersion,
+      cluster,
+      replica,
+      view: status?.view ?? (0 as ReplicaStatus['view']),
+      primary: status?.primary ?? replica,
+      members: members(),
+    });
+  }
+
+  /** The only validation of a command: what passes here is taken as it is by every replica. */
+  private onRequest(connection: ConnectionId, request: ClientRequest): void {
+    const { session, number } = request;
+    if (this.replica === undefined) return this.refuseEarly(connection, { session, number });
+    if (number > 0) {
+      const problem = this.checkRequest(request);
+      if (problem !== null) {
+        const { view, primary } = replicaStatus(this.replica);
+        const refusal = { reason: 'invalid', retryAfterMs: 0, view, primary, message: problem } as const;
+        return this.tell(connection, { type: 'reply', reply: { type: 'refused', session, number, refusal } });
+      }
+    }
+    this.arrived.push(request);
+    this.scheduleTurn();
+  }
+
+  private checkRequest(request: ClientRequest): string | null {
+    if (this.options.hasher(request.body) !== request.checksum) return 'the checksum is not that of the body';
+    const checked = this.options.codec.checkCommands(request.body);
+    return checked.ok ? null : checked.error.message;
+  }
+
+  private refuseEarly(
+    connection: ConnectionId,
+    what: { query: number } | { session: ClientRequest['session']; number: ClientRequest['number'] },
+  ): void {
+    const { replica } = this.options;
+    const refusal = {
+      reason: 'recovering',
+      retryAfterMs: 50,
+      view: 0 as ReplicaStatus['view'],
+      primary: replica,
+    } as const;
+    const reply =
+      'query' in what
+        ? ({ type: 'query-refused', query: what.query, refusal } as const)
+        : ({ type: 'refused', ...what, refusal } as const);
+    this.tell(connection, { type: 'reply', reply });
+  }
+
+  private tellStatus(connection: ConnectionId): void {
+    const status = this.status();
+    const { cluster, replica, replicaCount, describe, members } = this.options;
+    this.tell(connection, {
+      type: 'status',
+      row: {
+        cluster,
+        replica,
+        replicaCount,
+        ...describe(),
+        reachable: true,
+        role: status?.role ?? null,
+        status: status?.status ?? 'recovering',
+        view: status?.view ?? 0,
+        primary: status?.primary ?? replica,
+        op: status?.op ?? 0,
+        commit: status?.commit ?? 0,
+        checkpoint: status?.checkpoint ?? 0,
+        position: status?.position ?? 0,
+        stateHash: status?.stateHash ?? '',
+        stateHashOp: status?.stateHashOp ?? 0,
+        clockOffsetUs: status?.clockOffsetUs ?? null,
+        diskUsedBytes: status?.diskUsedBytes ?? 0,
+        members: members(),
+      },
+    });
+  }
+
+  private tell(connection: ConnectionId, message: Parameters<Connections['tell']>[1]): void {
+    this.connections.tell(connection, message);
+    this.scheduleTurn();
+  }
+
+  private hangUp(connection: ConnectionId, code: ConnectionErrorCode, message: string): void {
+    this.ports.clients.send(connection, this.options.codec.encodeServerFrame([{ type: 'error', code, message }]));
+    this.connections.close(connection);
+    this.ports.clients.close(connection, message);
+  }
+
+  /** Requests and replies of one turn travel together: one prepare, one frame a connection. */
+  private scheduleTurn(): void {
+    if (this.turnPending) return;
+    this.turnPending = true;
+    this.ports.timers.defer(() => this.endTurn());
+  }
+
+  private endTurn(): void {
+    this.turnPending = false;
+    if (this.arrived.length > 0) {
+      const requests = this.arrived;
+      this.arrived = [];
+      this.post({ type: 'client-requests', requests });
+    }
+    this.connections.flush((connection, messages) => {
+      this.ports.clients.send(connection, this.options.codec.encodeServerFrame(messages));
+    });
+  }
+
+  private post(event: Event): void {
+    if (this.replica === undefined || this.phase === 'failed' || this.phase === 'stopped') return;
+    this.queue.push(event);
+    if (this.draining) return;
+    this.draining = true;
+    try {
+      this.drain(this.replica);
+    } catch (error) {
+      this.fail(error instanceof Error ? error : new Error(String(error)));
+    } finally {
+      this.draining = false;
+    }
+  }
+
+  private drain(replica: Replica<State>): void {
+    for (let event = this.queue.shift(); event !== undefined; event = this.queue.shift()) {
+      for (const effect of step(replica, event, this.ports.clock.read())) this.execute(effect);
+      if (this.phase === 'failed' || this.phase === 'stopped') this.queue.length = 0;
+    }
+    this.announceView(replica);
+  }
+
+  /** Clients learn of a view once its primary serves it: everything before that is no place to send anything. */
+  private announceView(replica: Replica<State>): void {
+    const { view, status, primary, op, commit } = replicaStatus(replica);
+    if (view === this.told.view && status === this.told.status) return;
+    this.told = { view, status };
+    this.ports.journal.write('info', `replica is ${status}`, { view, status, primary, op, commit });
+    if (status !== 'normal') return;
+    this.connections.tellEveryone({ type: 'view', view, primary });
+    this.scheduleTurn();
+  }
+
+  private execute(effect: Effect): void {
+    const { network, timers, applied } = this.ports;
+    const { codec, replica, replicaCount } = this.options;
+    const log = this.log;
+    assert(log !== undefined, 'a replica that steps has a log');
+    switch (effect.type) {
+      case 'send-message':
+        return network.send(effect.to, codec.encodePeerMessage(effect.message));
+      case 'broadcast': {
+        const frame = codec.encodePeerMessage(effect.message);
+        for (let to = 0; to < replicaCount; to++) if (to !== replica) network.send(to as ReplicaId, frame);
+        return;
+      }
+      case 'set-timer':
+        return timers.set(effect.timer, effect.delayMs);
+      case 'cancel-timer':
+        return timers.cancel(effect.timer);
+      case 'write-to-log': {
+        const { op, id } = effect.prepare.header;
+        return log.append(effect.prepare, () => this.post({ type: 'log-written', op, id }));
+      }
+      case 'flush-to-disk': {
+        const { sequence, state } = effect;
+        const written = (): void => this.post({ type: 'superblock-written', sequence });
+        return log.writeSuperblock(sequence, encodeDurableState(state), written);
+      }
+      case 'read-from-log': {
+        const { op, id } = effect;
+        return log.read(op, id, (prepare) => this.post({ type: 'prepare-read', op, id, prepare }));
+      }
+      case 'notify-client':
+        this.connections.tellClient(effect.client, { type: 'reply', reply: effect.reply });
+        return this.scheduleTurn();
+      case 'apply-effects':
+        return applied.execute(effect);
+      case 'stopped':
+        return this.finishStop();
+      default:
+        unreachable(effect);
+    }
+  }
+
+  private finishStop(): void {
+    const finish = (): void => {
+      if (this.phase === 'failed') return;
+      this.endTurn();
+      this.phase = 'stopped';
+      for (const done of this.whenStopped) done();
+      this.whenStopped = [];
+    };
+    if (this.log === undefined) finish();
+    else this.log.close(finish);
+  }
+
+  private fail(error: Error): void {
+    if (this.phase === 'failed') return;
+    this.phase = 'failed';
+    this.queue.length = 0;
+    this.ports.fatal(error);
+  }
+}
