@@ -55,7 +55,14 @@ export interface StatusRow {
   readonly members: readonly MemberAddress[];
 }
 
-export type ConnectionErrorCode = 'wrong-version' | 'wrong-cluster' | 'bad-frame' | 'too-large' | 'not-greeted' | 'slow-reader' | 'stopping';
+export type ConnectionErrorCode =
+  | 'wrong-version'
+  | 'wrong-cluster'
+  | 'bad-frame'
+  | 'too-large'
+  | 'not-greeted'
+  | 'slow-reader'
+  | 'stopping';
 
 export type ServerMessage =
   | {

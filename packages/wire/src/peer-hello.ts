@@ -1,0 +1,49 @@
+import { type ClusterId, ok, type ReplicaId, type Result, replicasMax } from '@kimberlite/base';
+import { z } from 'zod';
+import { addressLengthMax } from './limits.ts';
+import { unpack } from './msgpack.ts';
+import { type WireError, wireError } from './wire-error.ts';
+
+/**
+ * What each side of a connection between replicas says first. Everything that must be equal in a cluster is
+ * in it, so that a difference is a named error and not a fork.
+ */
+export interface PeerHello {
+  readonly cluster: ClusterId;
+  /** The sender. */
+  readonly replica: ReplicaId;
+  readonly replicaCount: number;
+  readonly protocolVersion: number;
+  readonly pipelineMax: number;
+  readonly slots: number;
+  readonly checkpointInterval: number;
+  /** Where clients reach the sender: `ws://host:port`; null when it does not say. */
+  readonly endpoint: string | null;
+  readonly adminUrl: string | null;
+}
+
+const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const address = z.string().max(addressLengthMax).nullable();
+
+const schema = z.strictObject({
+  cluster: z.string().regex(/^[0-9a-f]{32}$/) as unknown as z.ZodType<ClusterId>,
+  replica: z
+    .number()
+    .int()
+    .min(0)
+    .max(replicasMax - 1) as unknown as z.ZodType<ReplicaId>,
+  replicaCount: z.number().int().min(1).max(replicasMax),
+  protocolVersion: count,
+  pipelineMax: count,
+  slots: count,
+  checkpointInterval: count,
+  endpoint: address,
+  adminUrl: address,
+});
+
+export function decodePeerHelloBody(body: Uint8Array): Result<PeerHello, WireError> {
+  const value = unpack(body);
+  if (!value.ok) return value;
+  const parsed = schema.safeParse(value.value);
+  return parsed.success ? ok(parsed.data) : wireError('shape', `peer hello: ${z.prettifyError(parsed.error)}`);
+}
