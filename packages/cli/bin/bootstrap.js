@@ -14,12 +14,16 @@ function requireNode() {
   );
 }
 
-function install() {
+function install(is) {
   note(`installing what is missing (pnpm ${pnpmVersion}, first run only; needs the network) …`);
   // Without a terminal pnpm would otherwise refuse to replace a node_modules of another shape.
   const flags = ['--frozen-lockfile', '--reporter=append-only', '--config.confirmModulesPurge=false'];
   const code = run('npx', ['--yes', `pnpm@${pnpmVersion}`, 'install', ...flags], { env: npmEnvironment() });
-  if (code === 0) return;
+  if (code === 0) {
+    // Written down at once: a build that fails is no reason to install again.
+    writeStamp(root, { install: is.install, build: '' });
+    return;
+  }
   throw new BootstrapError(
     `Installing the dependencies failed (npx pnpm@${pnpmVersion} install ended with ${code}); the reason is above.`,
     'The first start and every change of the lockfile need the npm registry. Check the connection\n' +
@@ -31,7 +35,7 @@ function build() {
   requireNode();
   const is = currentStamp(root);
   const pending = pendingWork(root, readStamp(root), is);
-  if (pending.install) install();
+  if (pending.install) install(is);
   if (!pending.build) return;
   note('building …');
   const code = run(process.execPath, ['node_modules/typescript/bin/tsc', '-b'], {});

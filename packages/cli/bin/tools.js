@@ -44,6 +44,7 @@ export function npmEnvironment(env = process.env) {
   for (const [name, value] of Object.entries(env)) {
     if (!/^npm_/i.test(name) || kept.test(name)) clean[name] = value;
   }
+  clean.npm_config_update_notifier = 'false';
   delete clean.NODE_ENV; // `production` would leave out the compiler.
   if (!writableHome(clean)) {
     const home = join(root, 'node_modules', '.kimberlite-home');
