@@ -4,3 +4,15 @@ export { frameHeaderBytes } from './frame.ts';
 export * from './limits.ts';
 export type { PeerHello } from './peer-hello.ts';
 export type { WireError, WireErrorCode } from './wire-error.ts';
+export { decodeQueryAnswer, encodeQueryAnswer, type TypedAnswer } from './answers.ts';
+export {
+  batchOverheadBytes,
+  decodeCommands,
+  decodeQuery,
+  encodeCommand,
+  encodeCommands,
+  encodeQuery,
+  joinCommands,
+} from './commands.ts';
+export { parseJson, toBase64, toJson } from './json.ts';
+export { decodeOutcomes, encodeOutcomes } from './outcomes.ts';
