@@ -1,0 +1,144 @@
+import type { Metrics } from '@kimberlite/host';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+
+/** What a scrape shows of the replica itself. */
+export interface ReplicaFigures {
+  readonly role: string | null;
+  readonly status: string;
+  readonly view: number;
+  readonly op: number;
+  readonly commit: number;
+  readonly applied: number;
+  readonly checkpoint: number;
+  readonly clockOffsetUs: number | null;
+  readonly diskUsedBytes: number;
+}
+
+const statuses = ['normal', 'view-change', 'recovering', 'recovering-head', 'quarantined'] as const;
+
+/** Prometheus metrics of one node, all named `kimberlite_…` beside prom-client's `process_` and `nodejs_` ones. */
+export class NodeMetrics implements Metrics {
+  readonly registry = new Registry();
+  private readonly counters = new Map<string, Counter>();
+  private readonly gauges = new Map<string, Gauge>();
+  /** `labels()` looks its arguments up again on each call; the child is kept instead. */
+  private readonly perPeer = new Map<string, { inc: (by: number) => void }>();
+  private readonly peerConnected: Gauge;
+
+  constructor(options: { readonly defaults: boolean } = { defaults: true }) {
+    if (options.defaults) collectDefaultMetrics({ register: this.registry });
+    this.peerConnected = new Gauge({
+      name: 'kimberlite_peer_connected',
+      help: '1 while the connection to that replica is up and both sides have accepted it',
+      labelNames: ['peer'],
+      registers: [this.registry],
+    });
+  }
+
+  readonly count = (name: string, by: number): void => {
+    let counter = this.counters.get(name);
+    if (counter === undefined) {
+      counter = new Counter({ name: `kimberlite_${name}`, help: explain(name), registers: [this.registry] });
+      this.counters.set(name, counter);
+    }
+    counter.inc(by);
+  };
+
+  readonly gauge = (name: string, value: number): void => {
+    let gauge = this.gauges.get(name);
+    if (gauge === undefined) {
+      gauge = new Gauge({ name: `kimberlite_${name}`, help: explain(name), registers: [this.registry] });
+      this.gauges.set(name, gauge);
+    }
+    gauge.set(value);
+  };
+
+  countPeer(name: string, peer: number, by: number): void {
+    const id = `${name}/${peer}`;
+    let child = this.perPeer.get(id);
+    if (child === undefined) {
+      child = this.labelled(name, 'peer').labels(String(peer));
+      this.perPeer.set(id, child);
+    }
+    child.inc(by);
+  }
+
+  /** Rare events told apart by a reason from a fixed list. */
+  countReason(name: string, reason: string): void {
+    this.labelled(name, 'reason').labels(reason).inc(1);
+  }
+
+  setPeerConnected(peer: number, connected: boolean): void {
+    this.peerConnected.labels(String(peer)).set(connected ? 1 : 0);
+  }
+
+  /** Reads the replica at each scrape, so that nothing is paid between scrapes. */
+  watchReplica(read: () => ReplicaFigures | undefined): void {
+    const status = new Gauge({
+      name: 'kimberlite_replica_status',
+      help: '1 for the status the replica is in',
+      labelNames: ['status'],
+      registers: [this.registry],
+    });
+    const { gauge } = this;
+    new Gauge({
+      name: 'kimberlite_replica_up',
+      help: '1 once the log is open and the replica runs',
+      registers: [this.registry],
+      collect() {
+        const figures = read();
+        this.set(figures === undefined ? 0 : 1);
+        if (figures === undefined) return;
+        for (const name of statuses) status.labels(name).set(name === figures.status ? 1 : 0);
+        gauge('replica_is_primary', figures.role === 'primary' ? 1 : 0);
+        gauge('replica_view', figures.view);
+        gauge('replica_op', figures.op);
+        gauge('replica_commit_op', figures.commit);
+        gauge('replica_applied_op', figures.applied);
+        gauge('replica_checkpoint_op', figures.checkpoint);
+        gauge('disk_used_bytes', figures.diskUsedBytes);
+        if (figures.clockOffsetUs !== null) gauge('clock_offset_seconds', figures.clockOffsetUs / 1_000_000);
+      },
+    });
+    // So that the first scrape already has them all.
+    for (const name of Object.keys(replicaHelp)) gauge(name, 0);
+  }
+
+  private labelled(name: string, label: 'peer' | 'reason'): Counter {
+    let counter = this.counters.get(name);
+    if (counter === undefined) {
+      const options = { name: `kimberlite_${name}`, help: explain(name), labelNames: [label] };
+      counter = new Counter({ ...options, registers: [this.registry] });
+      this.counters.set(name, counter);
+    }
+    return counter;
+  }
+}
+
+const replicaHelp: Readonly<Record<string, string>> = {
+  replica_is_primary: '1 while this replica is the primary of its view',
+  replica_view: 'view this replica is in',
+  replica_op: 'highest op of the log',
+  replica_commit_op: 'highest op known committed',
+  replica_applied_op: 'highest op the state machine has executed',
+  replica_checkpoint_op: 'op of the newest durable checkpoint',
+  disk_used_bytes: 'bytes the log takes up in the data directory',
+};
+
+const otherHelp: Readonly<Record<string, string>> = {
+  clock_offset_seconds: "how far this machine's clock is from what a majority agrees on",
+  peer_frames_sent_total: 'frames handed to the connection to that replica',
+  peer_bytes_sent_total: 'bytes handed to the connection to that replica',
+  peer_frames_received_total: 'frames received from that replica',
+  peer_frames_dropped_total: 'frames not sent because the connection was down or its queue full',
+  peer_dials_total: 'attempts to connect to that replica',
+  peer_refusals_total: 'connections between replicas that one side refused, by reason',
+  client_connections: 'client connections now open',
+  client_frames_received_total: 'frames received from clients',
+  client_frames_sent_total: 'frames sent to clients',
+  client_bytes_sent_total: 'bytes sent to clients',
+  client_refusals_total: 'client connections refused or closed by this node, by reason',
+  effects_total: 'effects of committed commands, by type',
+};
+
+const explain = (name: string): string => replicaHelp[name] ?? otherHelp[name] ?? name.replaceAll('_', ' ');

@@ -1,0 +1,246 @@
+import { createServer, type IncomingMessage, type Server } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { type RandomState, type ReplicaId, replicaId } from '@kimberlite/base';
+import type { Journal, Network } from '@kimberlite/host';
+import type { Codec, PeerHello } from '@kimberlite/wire';
+import { WebSocket, WebSocketServer } from 'ws';
+import { type Address, formatAddress } from './address.ts';
+import { redialDelayMs } from './backoff.ts';
+import { listenOn } from './listen.ts';
+import type { NodeMetrics } from './metrics.ts';
+import type { HandshakeSide } from './peer-handshake.ts';
+import { PeerLink, type PeerLinkEnd } from './peer-link.ts';
+import { dialOptions, handshakeTimeoutMs, headerBytesMax, serverSocketOptions, strangersMax } from './socket-limits.ts';
+import { refuseUpgrade } from './upgrade.ts';
+
+export interface PeerNetworkOptions {
+  readonly replica: ReplicaId;
+  /** Where each replica is reached, by id. Resolved again at each dial. */
+  readonly addresses: readonly Address[];
+  readonly hello: () => PeerHello;
+  readonly secret: string | null;
+  readonly codec: Pick<Codec, 'encodePeerHello' | 'decodePeerHello'>;
+  readonly queueBytesMax: number;
+  /** Jitter. */
+  readonly random: RandomState;
+  readonly receive: (from: ReplicaId, frame: Uint8Array) => void;
+  readonly journal: Journal;
+  readonly metrics: NodeMetrics;
+}
+
+interface Peer {
+  readonly replica: ReplicaId;
+  readonly address: Address;
+  link: PeerLink | null;
+  /** From the last handshake that succeeded. */
+  hello: PeerHello | null;
+  failures: number;
+  redial: NodeJS.Timeout | undefined;
+  /** What went wrong last and was said already: an outage is one line, not one a second. */
+  said: string;
+  /** What keeps the pair apart now, for readiness checks. */
+  problem: string;
+}
+
+const path = '/peer';
+
+/** Attempts in vain before a line says so: while a cluster starts, the others are a moment late. */
+const failuresBeforeWord = 4;
+
+/** A stranger that is refused again and again for the same reason is one line in this time. */
+const repeatAfterMs = 60_000;
+
+/** Connections to the other replicas, one a pair, dialled by the higher id. Owns the peer port. */
+export class PeerNetwork implements Network {
+  private readonly options: PeerNetworkOptions;
+  private readonly peers: readonly Peer[];
+  private readonly server: Server;
+  private readonly sockets = new WebSocketServer(serverSocketOptions);
+  private readonly strangers = new Set<PeerLink>();
+  private saidToStranger = { text: '', atMs: -repeatAfterMs };
+  private closed = false;
+
+  constructor(options: PeerNetworkOptions) {
+    this.options = options;
+    this.peers = options.addresses.map((address, index) => ({
+      replica: replicaId(index),
+      address,
+      link: null,
+      hello: null,
+      failures: 0,
+      redial: undefined,
+      said: '',
+      problem: 'not connected yet',
+    }));
+    const server = createServer({
+      maxHeaderSize: headerBytesMax,
+      requestTimeout: handshakeTimeoutMs,
+      headersTimeout: handshakeTimeoutMs,
+    });
+    server.on('request', (_request, response) => {
+      response.writeHead(426, { 'content-type': 'text/plain', connection: 'close' });
+      response.end('This port is for the other replicas of the cluster.\n');
+    });
+    server.on('upgrade', (request, socket, head) => this.onUpgrade(request, socket, head));
+    this.server = server;
+    for (const { replica } of this.others()) options.metrics.setPeerConnected(replica, false);
+  }
+
+  /** Rejects with a `ListenError`. Resolves to where it listens. */
+  listen(address: Address): Promise<Address> {
+    return listenOn(this.server, address, 'peer');
+  }
+
+  /** Connects to every replica with a lower id, and again whenever that is lost. */
+  dial(): void {
+    for (const peer of this.others()) if (peer.replica < this.options.replica) this.dialOne(peer);
+  }
+
+  readonly send = (to: ReplicaId, frame: Uint8Array): void => {
+    const { metrics } = this.options;
+    if (this.peers[to]?.link?.send(frame) !== true) return metrics.countPeer('peer_frames_dropped_total', to, 1);
+    metrics.countPeer('peer_frames_sent_total', to, 1);
+    metrics.countPeer('peer_bytes_sent_total', to, frame.length);
+  };
+
+  /** What the others said about themselves, by replica; null for those never met and for this one. */
+  hellos(): readonly (PeerHello | null)[] {
+    return this.peers.map((peer) => peer.hello);
+  }
+
+  /** Replica by replica, what keeps it apart; null where the connection is up. This replica is left out. */
+  problems(): ReadonlyMap<ReplicaId, string | null> {
+    return new Map(this.others().map((peer) => [peer.replica, peer.link?.accepted === true ? null : peer.problem]));
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    for (const peer of this.peers) {
+      clearTimeout(peer.redial);
+      peer.link?.refuse({ code: 'stopping', message: `replica ${this.options.replica} stops` });
+    }
+    for (const link of this.strangers) link.terminate();
+    await new Promise<void>((resolve) => {
+      this.server.close(() => resolve());
+      this.server.closeAllConnections();
+    });
+  }
+
+  private others(): readonly Peer[] {
+    return this.peers.filter((peer) => peer.replica !== this.options.replica);
+  }
+
+  private onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
+    const refuse = (status: number, why: string): void => {
+      this.options.journal.write('warn', 'turned away a connection on the peer port', { why });
+      this.options.metrics.countReason('peer_refusals_total', 'stranger');
+      refuseUpgrade(socket, status, why);
+    };
+    if (request.headers.origin !== undefined) return refuse(403, 'web pages have no business on the peer port');
+    if (request.url !== path) return refuse(404, 'this port is for the other replicas of the cluster');
+    if (this.closed || this.strangers.size >= strangersMax) return refuse(503, 'too many connections at once');
+    this.sockets.handleUpgrade(request, socket, head, (webSocket) => {
+      const link = this.makeLink(webSocket, 'acceptor', null);
+      link.opened(socket);
+    });
+  }
+
+  private dialOne(peer: Peer): void {
+    if (this.closed) return;
+    this.options.metrics.countPeer('peer_dials_total', peer.replica, 1);
+    const webSocket = new WebSocket(`ws://${formatAddress(peer.address)}${path}`, dialOptions);
+    const link = this.makeLink(webSocket, 'dialer', peer);
+    webSocket.on('upgrade', (response) => {
+      webSocket.once('open', () => link.opened(response.socket));
+    });
+  }
+
+  private makeLink(webSocket: WebSocket, side: HandshakeSide, dialled: Peer | null): PeerLink {
+    const { hello, secret, codec, queueBytesMax } = this.options;
+    const known: { peer: Peer | null } = { peer: null };
+    const link: PeerLink = new PeerLink(webSocket, {
+      handshake: { side, own: hello(), expected: dialled?.replica ?? null, secret, codec },
+      queueBytesMax,
+      events: {
+        accepted: (their) => {
+          this.strangers.delete(link);
+          known.peer = this.peers[their.replica] ?? null;
+          if (known.peer !== null) this.onAccepted(known.peer, link, their);
+        },
+        frame: (frame) => {
+          const from = known.peer;
+          // What a replaced connection still delivers is dropped: frames of one sender come from one connection.
+          if (from === null || from.link !== link) return;
+          this.options.metrics.countPeer('peer_frames_received_total', from.replica, 1);
+          this.options.receive(from.replica, frame);
+        },
+        ended: (why) => {
+          this.strangers.delete(link);
+          this.onEnded(known.peer ?? dialled, link, why);
+        },
+      },
+    });
+    this.strangers.add(link);
+    return link;
+  }
+
+  private onAccepted(peer: Peer, link: PeerLink, hello: PeerHello): void {
+    const old = peer.link;
+    peer.link = link;
+    peer.hello = hello;
+    peer.failures = 0;
+    peer.said = '';
+    peer.problem = '';
+    this.options.metrics.setPeerConnected(peer.replica, true);
+    this.options.journal.write('info', 'connected to a replica', { peer: peer.replica, endpoint: hello.endpoint });
+    // Only the other end can know that the old one is dead: the newest connection is the true one.
+    old?.refuse({ code: 'replaced', message: 'a newer connection of this pair took over' });
+  }
+
+  private onEnded(peer: Peer | null, link: PeerLink, why: PeerLinkEnd): void {
+    const { refusal, byThem, reason } = why;
+    if (refusal !== null && refusal.code !== 'replaced' && refusal.code !== 'stopping') this.sayRefusal(peer, why);
+    if (peer === null) return;
+    if (peer.link === link) {
+      peer.link = null;
+      this.options.metrics.setPeerConnected(peer.replica, false);
+      if (!this.closed)
+        this.options.journal.write('info', 'lost the connection to a replica', { peer: peer.replica, reason });
+    } else if (peer.link !== null) return;
+    const who = byThem ? 'it refuses us: ' : '';
+    peer.problem = refusal === null ? reason : `${who}${refusal.code}: ${refusal.message}`;
+    if (refusal === null && peer.link === null && peer.failures >= failuresBeforeWord) this.sayOnce(peer, reason);
+    if (!this.closed && peer.replica < this.options.replica) this.redial(peer, reason === 'ECONNREFUSED');
+  }
+
+  private redial(peer: Peer, connectionRefused: boolean): void {
+    const delayMs = redialDelayMs({ failures: peer.failures, connectionRefused, random: this.options.random });
+    peer.failures += 1;
+    clearTimeout(peer.redial);
+    peer.redial = setTimeout(() => this.dialOne(peer), delayMs);
+  }
+
+  private sayRefusal(peer: Peer | null, { refusal, byThem }: PeerLinkEnd): void {
+    if (refusal === null) return;
+    const { code, message } = refusal;
+    this.options.metrics.countReason('peer_refusals_total', code);
+    const fields = { peer: peer?.replica ?? null, code, byThem };
+    const text = byThem ? `a replica refuses this one: ${message}` : `refused a replica: ${message}`;
+    if (peer === null) {
+      const now = performance.now();
+      if (this.saidToStranger.text === text && now - this.saidToStranger.atMs < repeatAfterMs) return;
+      this.saidToStranger = { text, atMs: now };
+      return this.options.journal.write('error', text, fields);
+    }
+    if (peer.said === text) return;
+    peer.said = text;
+    this.options.journal.write('error', text, { ...fields, address: formatAddress(peer.address) });
+  }
+
+  private sayOnce(peer: Peer, reason: string): void {
+    if (peer.said === reason) return;
+    peer.said = reason;
+    const fields = { peer: peer.replica, address: formatAddress(peer.address), reason };
+    this.options.journal.write('warn', 'cannot reach a replica; trying on', fields);
+  }
+}
