@@ -1,6 +1,11 @@
+export { showCell, showRow, toJson } from './cell.ts';
 export type * from './command.ts';
 export type * from './effect.ts';
 export type * from './error.ts';
+export * from './limits.ts';
 export type * from './outcome.ts';
 export type * from './query-types.ts';
+export { type KernelState, initialState } from './state.ts';
+export { commandTypes, validate } from './validate.ts';
+export { validateQuery } from './validate-query.ts';
 export type * from './value.ts';
