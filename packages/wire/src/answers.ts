@@ -24,16 +24,9 @@ const columnTypes = [
 const isColumnType = (value: unknown): value is ColumnType => columnTypes.some((type) => type === value);
 
 function tooLarge(bytes: number): KernelError {
-  return {
-    code: 'QueryTooExpensive',
-    message: `The answer takes ${bytes} bytes, more than a reply may have (${replyBytesMax}); select fewer columns, or set a lower limit and go on with the cursor.`,
-    retryable: false,
-    tenantId: 0,
-    table: '',
-    bound: 'replyBytesMax',
-    limit: replyBytesMax,
-    suggestedIndex: [],
-  };
+  const reason = `the answer takes ${bytes} bytes, more than a reply may have (${replyBytesMax})`;
+  const message = `The query cannot be answered: ${reason}. Select fewer columns, or set a lower limit and go on with the cursor.`;
+  return { code: 'StateTransitionFailed', message, retryable: false, reason };
 }
 
 /** At most `replyBytesMax` bytes: a longer answer becomes an error that names the bound. */

@@ -1,5 +1,13 @@
-import { assert, commandsPerRequestMax, concatBytes, ok, requestBodyBytesMax, type Result } from '@kimberlite/base';
-import type { Command, CommandInput, Query } from '@kimberlite/kernel';
+import {
+  assert,
+  commandsPerRequestMax,
+  concatBytes,
+  err,
+  ok,
+  requestBodyBytesMax,
+  type Result,
+} from '@kimberlite/base';
+import { type Command, type CommandInput, type KernelError, type Query, validate } from '@kimberlite/kernel';
 import { pack, unpack } from './msgpack.ts';
 import { type WireError, wireError } from './wire-error.ts';
 
@@ -50,3 +58,25 @@ export const encodeQuery = (query: Query): Uint8Array => pack(query);
 
 /** A plain value, not yet a valid query; the kernel's `query` says that. Never throws. */
 export const decodeQuery = (body: Uint8Array): Result<unknown, WireError> => unpack(body);
+
+/** Why a request is not admitted: its bytes, or the first command that is not valid. */
+export interface AdmissionError {
+  readonly code: WireError['code'] | KernelError['code'];
+  readonly message: string;
+}
+
+/**
+ * The only validation between a client and the log: decodes a request's body and has the kernel look at every
+ * command. What passes is replicated as it is.
+ */
+export function checkCommands(body: Uint8Array): Result<void, AdmissionError> {
+  const commands = decodeCommands(body);
+  if (!commands.ok) return commands;
+  for (const [index, command] of commands.value.entries()) {
+    const valid = validate(command);
+    if (valid.ok) continue;
+    const { code, message } = valid.error;
+    return err({ code, message: commands.value.length === 1 ? message : `command ${index + 1}: ${message}` });
+  }
+  return ok(undefined);
+}

@@ -6,7 +6,9 @@ export type { PeerHello } from './peer-hello.ts';
 export type { WireError, WireErrorCode } from './wire-error.ts';
 export { decodeQueryAnswer, encodeQueryAnswer, type TypedAnswer } from './answers.ts';
 export {
+  type AdmissionError,
   batchOverheadBytes,
+  checkCommands,
   decodeCommands,
   decodeQuery,
   encodeCommand,

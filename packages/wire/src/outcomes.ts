@@ -24,16 +24,9 @@ const isAnswer = (result: CommandResult): boolean => 'rows' in result;
 function cut(outcome: Outcome): Outcome {
   if (outcome.ok) {
     if (outcome.result === undefined || !isAnswer(outcome.result)) return outcome;
-    const error: KernelError = {
-      code: 'QueryTooExpensive',
-      message: `The outcomes of this request do not fit into a reply of ${replyBytesMax} bytes; query alone, or with a lower limit.`,
-      retryable: false,
-      tenantId: 0,
-      table: '',
-      bound: 'replyBytesMax',
-      limit: replyBytesMax,
-      suggestedIndex: [],
-    };
+    const reason = `the outcomes of this request do not fit into a reply of ${replyBytesMax} bytes`;
+    const message = `The query was not answered: ${reason}. Send it alone, or with a lower limit.`;
+    const error: KernelError = { code: 'StateTransitionFailed', message, retryable: false, reason };
     return { ok: false, position: outcome.position, error };
   }
   const message = outcome.error.message.slice(0, cutMessageLengthMax);
