@@ -1,4 +1,13 @@
-import type { Checksum, ClientId, Op, ReplicaId, RequestNumber, SessionNumber, Timestamp, View } from '@kimberlite/base';
+import type {
+  Checksum,
+  ClientId,
+  Op,
+  ReplicaId,
+  RequestNumber,
+  SessionNumber,
+  Timestamp,
+  View,
+} from '@kimberlite/base';
 
 // What passes between a replica and its clients. The bodies are opaque here.
 
@@ -67,7 +76,12 @@ export type ClientReply =
       readonly timestamp: Timestamp;
       readonly body: Uint8Array;
     }
-  | { readonly type: 'refused'; readonly session: SessionNumber; readonly number: RequestNumber; readonly refusal: Refusal }
+  | {
+      readonly type: 'refused';
+      readonly session: SessionNumber;
+      readonly number: RequestNumber;
+      readonly refusal: Refusal;
+    }
   /** The session is gone; requests in flight have an unknown outcome. */
   | { readonly type: 'evicted'; readonly session: SessionNumber }
   /** The number was used before with another body: a client error. */

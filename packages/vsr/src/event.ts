@@ -14,7 +14,7 @@ export type TimerName =
   | 'request-start-view'
   | 'repair'
   | 'ping'
-  | 'vote-expiry';
+  | 'stop';
 
 /** The clocks as the host read them just before the event. */
 export interface ClockReading {

@@ -1,6 +1,14 @@
+export { decodeBatch, encodeBatch } from './batch.ts';
 export type * from './client.ts';
+export { cloneReplica, encodeReplica, hashReplica } from './clone.ts';
+export { decodeDurableState, encodeDurableState, initialDurableState } from './durable-codec.ts';
 export type * from './durable-state.ts';
 export type * from './effect.ts';
 export type * from './event.ts';
 export type * from './message.ts';
+export { type Quorums, quorumsOf } from './quorum.ts';
+export { createReplica, type Replica, type ReplicaOptions } from './replica.ts';
 export type * from './state-machine.ts';
+export { type ReplicaStatus, replicaStatus } from './status.ts';
+export { step } from './step.ts';
+export { defaultTiming, type Timing } from './timeouts.ts';

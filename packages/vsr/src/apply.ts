@@ -1,0 +1,121 @@
+import {
+  assert,
+  op as toOp,
+  type Prepare,
+  prepareBody,
+  stateHashInterval,
+  type Timestamp,
+  unreachable,
+  type SessionNumber,
+} from '@kimberlite/base';
+import { decodeBatch } from './batch.ts';
+import type { ClientRequest } from './client.ts';
+import { forgetBehind } from './log-writes.ts';
+import { onRequestApplied, onStateAdvanced } from './reads.ts';
+import { readBehind } from './repair.ts';
+import { isNormalPrimary, type Replica } from './replica.ts';
+import { notify, refuseRequest } from './send.ts';
+import { insertSession, type Outcome, raiseFloor, sessionFacts, sessionRow } from './sessions.ts';
+import { requestLeft } from './pipeline.ts';
+
+// Executing committed ops, in order, each once per boot.
+
+/**
+ * Applies what is committed, linked from the head down, and in memory; asks for what is not. Bounded, because
+ * no more bodies than the repair window are in memory ahead of the applied op.
+ */
+export function advanceApply<S>(r: Replica<S>): void {
+  while (r.applied < r.commit && r.linkedLow <= r.applied + 1) {
+    const prepare = r.bodies.get(r.applied + 1);
+    if (prepare === undefined || prepare.header.id !== r.log.get(r.applied + 1)?.id) break;
+    applyOp(r, prepare);
+  }
+  if (r.applied < r.commit) readBehind(r);
+  onStateAdvanced(r);
+}
+
+function applyOp<S>(r: Replica<S>, prepare: Prepare): void {
+  const { header } = prepare;
+  assert(header.op === r.applied + 1, 'ops are applied in order');
+  assert(header.parent === r.appliedId, () => `op ${header.op} does not follow the applied op`);
+  assert(header.timestamp > r.appliedTimestamp, () => `the timestamp goes back at op ${header.op} (pitfall 17)`);
+  const batch = decodeBatch(prepareBody(prepare));
+  assert(batch.ok, () => `op ${header.op} is committed but holds no batch`);
+  const effects: unknown[] = [];
+  r.appliedTimestamp = header.timestamp;
+  for (const request of batch.value) {
+    applyRequest(r, header.op, header.timestamp, request, effects);
+    requestLeft(r, request);
+    onRequestApplied(r, header.op, request);
+  }
+  r.applied = header.op;
+  r.appliedId = header.id;
+  if (effects.length > 0) {
+    const replay = header.op <= r.replayUntil;
+    const primary = isNormalPrimary(r);
+    r.out.push({ type: 'apply-effects', op: header.op, timestamp: header.timestamp, primary, replay, effects });
+  }
+  if (header.op % stateHashInterval === 0) r.report = { op: header.op, hash: r.machine.stateHash(r.state) };
+  forgetBehind(r, header.op);
+}
+
+/** Table G, column apply. */
+function applyRequest<S>(
+  r: Replica<S>,
+  op: number,
+  timestamp: Timestamp,
+  request: ClientRequest,
+  effects: unknown[],
+): void {
+  const entry = r.sessions.get(request.client);
+  if (entry !== undefined && entry.session === request.session) {
+    raiseFloor(entry, request.floor);
+    entry.lastOp = op;
+  }
+  const { apply } = sessionRow(sessionFacts(r, request, { inFlight: false, queueFull: false }));
+  const answers = isNormalPrimary(r);
+  switch (apply) {
+    case 'insert':
+      insertSession(r, request.client, op as number as SessionNumber);
+      if (answers) replySession(r, request);
+      return;
+    case 'same-session':
+      if (answers) replySession(r, request);
+      return;
+    case 'run': {
+      assert(entry !== undefined, 'a request runs in a session');
+      const { client, session, body } = request;
+      const applied = r.machine.apply(r.state, { op: toOp(op), timestamp, client, session, body });
+      r.state = applied.state;
+      for (const effect of applied.effects) effects.push(effect);
+      // A rejection is an outcome like any other and uses up its number (pitfall 37).
+      const outcome: Outcome = { checksum: request.checksum, op, timestamp, body: applied.reply };
+      entry.outcomes.set(request.number, outcome);
+      entry.executed = Math.max(entry.executed, request.number);
+      if (answers) replyOutcome(r, request, outcome);
+      return;
+    }
+    case 'skip-evicted':
+      if (answers) notify(r, request.client, { type: 'evicted', session: request.session });
+      return;
+    case 'skip-window-full':
+      if (answers) refuseRequest(r, request, 'window-full');
+      return;
+    case 'skip':
+    case 'none':
+      return;
+    default:
+      return unreachable(apply);
+  }
+}
+
+export function replySession<S>(r: Replica<S>, request: ClientRequest): void {
+  const entry = r.sessions.get(request.client);
+  if (entry !== undefined) notify(r, request.client, { type: 'registered', session: entry.session });
+}
+
+export function replyOutcome<S>(r: Replica<S>, request: ClientRequest, outcome: Outcome): void {
+  const { client, session, number } = request;
+  const { op, timestamp, body } = outcome;
+  notify(r, client, { type: 'outcome', session, number, op: toOp(op), timestamp: timestamp as Timestamp, body });
+}

@@ -1,0 +1,103 @@
+import {
+  type Checksum,
+  type ClusterId,
+  err,
+  FixedReader,
+  FixedWriter,
+  ok,
+  type Op,
+  op,
+  type PrepareHeader,
+  pipelineMax,
+  type Result,
+  type Timestamp,
+  type View,
+  view,
+} from '@kimberlite/base';
+import type { DurableState, DurableSuffixEntry } from './durable-state.ts';
+
+// The replica's part of the superblock, in bytes. The superblock itself carries the checksum.
+// view u64 · log view u64 · commit u64 · checkpoint u64 · P u32 · count u32, then per entry
+// op u64 · flags u8 (1: id, 2: header) · id 16 · header 92.
+
+const headBytes = 8 * 4 + 4 + 4;
+const headerBytes = 16 + 16 + 8 + 8 + 16 + 8 + 4 + 16;
+const entryBytes = 8 + 1 + 16 + headerBytes;
+const zeros = '0'.repeat(32);
+
+/** What a freshly formatted replica knows: nothing. */
+export const initialDurableState = (): DurableState => ({
+  view: view(0),
+  logView: view(0),
+  commit: op(0),
+  checkpoint: op(0),
+  suffix: [],
+});
+
+function writeHeader(writer: FixedWriter, header: PrepareHeader | null): void {
+  if (header === null) {
+    writer.raw(new Uint8Array(headerBytes));
+    return;
+  }
+  writer.hex128(header.id).hex128(header.cluster).u64(header.op).u64(header.view).hex128(header.parent);
+  writer.u64(header.timestamp).u32(header.bodyLengthBytes).hex128(header.bodyChecksum);
+}
+
+function readHeader(reader: FixedReader): PrepareHeader {
+  return {
+    id: reader.hex128() as Checksum,
+    cluster: reader.hex128() as ClusterId,
+    op: reader.u64() as Op,
+    view: reader.u64() as View,
+    parent: reader.hex128() as Checksum,
+    timestamp: reader.u64() as Timestamp,
+    bodyLengthBytes: reader.u32(),
+    bodyChecksum: reader.hex128() as Checksum,
+  };
+}
+
+export function encodeDurableState(state: DurableState): Uint8Array {
+  const writer = new FixedWriter(headBytes + state.suffix.length * entryBytes);
+  writer.u64(state.view).u64(state.logView).u64(state.commit).u64(state.checkpoint);
+  writer.u32(pipelineMax).u32(state.suffix.length);
+  for (const entry of state.suffix) {
+    writer.u64(entry.op).u8((entry.id === null ? 0 : 1) | (entry.header === null ? 0 : 2));
+    writer.hex128(entry.id ?? zeros);
+    writeHeader(writer, entry.header);
+  }
+  return writer.bytes;
+}
+
+function readEntry(reader: FixedReader): DurableSuffixEntry | null {
+  const entryOp = reader.u64() as Op;
+  const flags = reader.u8();
+  const id = reader.hex128() as Checksum;
+  const header = readHeader(reader);
+  if (flags > 3) return null;
+  return { op: entryOp, id: (flags & 1) === 0 ? null : id, header: (flags & 2) === 0 ? null : header };
+}
+
+/** Total. Checks what the protocol relies on: order, bounds, the same P. */
+export function decodeDurableState(bytes: Uint8Array): Result<DurableState, string> {
+  const reader = new FixedReader(bytes);
+  const stateView = reader.u64() as View;
+  const logView = reader.u64() as View;
+  const commit = reader.u64() as Op;
+  const checkpoint = reader.u64() as Op;
+  if (reader.u32() !== pipelineMax) return err('written with another pipeline bound');
+  const count = reader.u32();
+  if (reader.failed || count > pipelineMax + 1) return err('damaged suffix length');
+  const suffix: DurableSuffixEntry[] = [];
+  for (let i = 0; i < count; i++) {
+    const entry = readEntry(reader);
+    const below = suffix.at(-1);
+    if (entry === null || (below !== undefined && entry.op !== below.op + 1)) return err('damaged suffix');
+    if (entry.header !== null && (entry.header.id !== entry.id || entry.header.op !== entry.op)) {
+      return err('a suffix header is not that of its id');
+    }
+    suffix.push(entry);
+  }
+  if (reader.failed || reader.remaining !== 0) return err('wrong length');
+  if (logView > stateView) return err('log view above view');
+  return ok({ view: stateView, logView, commit, checkpoint, suffix });
+}

@@ -1,0 +1,96 @@
+import { type Checksum, op as toOp, type Prepare, view as toView } from '@kimberlite/base';
+import { send } from './send.ts';
+import { commitByAcks, countAck } from './commit.ts';
+import { bodyAt, idAt, isDurableAt, isNormalPrimary, primaryOf, type Replica, setEntry, slotAt } from './replica.ts';
+
+// Getting prepares onto the disk, and acknowledging them once they are there.
+
+/** Committed prepares that stay in memory to be sent again. */
+const bodiesKept = 64;
+/** Headers below the applied op that stay in memory for peers that ask. */
+export const headersKept = 8192;
+
+/** Slots may change only once the log view that wants it is in the superblock (pitfall 50). */
+const slotsOpen = <S>(r: Replica<S>): boolean => r.durable.logView === r.logView;
+
+/** Takes a body the log wants, and writes it unless it is there already. */
+export function takeBody<S>(r: Replica<S>, prepare: Prepare): void {
+  const { header } = prepare;
+  setEntry(r, header.op, header.id, header);
+  r.bodies.set(header.op, prepare);
+  r.fetches.delete(header.op);
+  writeBody(r, header.op);
+}
+
+/** Starts the write of the body at `op`, or notes that it has to wait. An intact slot is never rewritten. */
+export function writeBody<S>(r: Replica<S>, op: number): void {
+  const prepare = bodyAt(r, op);
+  if (prepare === null || isDurableAt(r, op)) return;
+  const slot = slotAt(r, op);
+  if (slot.writing === prepare.header.id) return;
+  // One write in flight per slot, or the older could land last (pitfall 46).
+  if (slot.writing !== null || !slotsOpen(r)) {
+    r.unwritten.add(op);
+    return;
+  }
+  r.unwritten.delete(op);
+  r.slots.set(op, { durable: null, writing: prepare.header.id, faulty: slot.faulty });
+  r.out.push({ type: 'write-to-log', prepare });
+}
+
+/** The superblock now names the log view: what waited for it is written. */
+export function writeWaiting<S>(r: Replica<S>): void {
+  if (!slotsOpen(r)) return;
+  for (const op of [...r.unwritten].sort((a, b) => a - b)) writeBody(r, op);
+}
+
+export function onLogWritten<S>(r: Replica<S>, op: number, id: Checksum): void {
+  const slot = slotAt(r, op);
+  if (slot.writing !== id) return;
+  r.slots.set(op, { durable: id, writing: null, faulty: false });
+  r.unwritten.delete(op);
+  // The log may want something else here by now (pitfalls 13, 45): then that is written, and nothing is acknowledged.
+  if (idAt(r, op) !== id) {
+    writeBody(r, op);
+    return;
+  }
+  acknowledge(r, op);
+  forgetApplied(r, op);
+}
+
+/** Says that the prepare at `op` is durable here, if it is and the view lets this replica speak. */
+export function acknowledge<S>(r: Replica<S>, op: number): void {
+  if (r.status !== 'normal' || op > r.head || !isDurableAt(r, op)) return;
+  const id = idAt(r, op);
+  if (id === null) return;
+  if (isNormalPrimary(r)) {
+    countAck(r, op, r.self);
+    commitByAcks(r);
+    return;
+  }
+  // To the primary of the current view, not to the prepare's (pitfall 14). Per op, never cumulative (pitfall 53).
+  send(r, primaryOf(r, r.view), {
+    type: 'prepare-ok',
+    from: r.self,
+    view: toView(r.view),
+    op: toOp(op),
+    id,
+    round: r.roundSeen,
+    checkpoint: toOp(r.checkpoint),
+    report: r.report,
+  });
+}
+
+/** Lets go of bodies and headers that only a replica far behind could ask for; the log on disk has them. */
+export function forgetApplied<S>(r: Replica<S>, op: number): void {
+  if (op <= r.applied - bodiesKept && isDurableAt(r, op)) r.bodies.delete(op);
+  while (r.logLow < r.applied - headersKept && (r.logLow === 0 || isDurableAt(r, r.logLow))) {
+    r.bodies.delete(r.logLow);
+    r.log.delete(r.logLow);
+    r.slots.delete(r.logLow);
+    r.logLow++;
+  }
+}
+
+/** After applying `op`: the body that just left the window. */
+export const forgetBehind = <S>(r: Replica<S>, op: number): void => forgetApplied(r, op - bodiesKept);

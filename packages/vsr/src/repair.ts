@@ -1,0 +1,288 @@
+import { assert, type Checksum, op as toOp, type Prepare, type PrepareHeader } from '@kimberlite/base';
+import { advanceApply } from './apply.ts';
+import { takeBody } from './log-writes.ts';
+import type { HeadersMessage, RepairPrepareMessage, RequestHeadersMessage, RequestPrepareMessage } from './message.ts';
+import { hasReplica, withReplica } from './quorum.ts';
+import {
+  bodyAt,
+  type HeaderWalk,
+  idAt,
+  isDurableAt,
+  type LogRead,
+  primaryOf,
+  type Replica,
+  setEntry,
+  slotAt,
+} from './replica.ts';
+import { heldBy } from './select.ts';
+import { armTimer, cancelTimer, disarm, otherReplicas, send } from './send.ts';
+import { jittered } from './timeouts.ts';
+import { finishFetching } from './view-change.ts';
+
+// Repair: what the log should hold and does not, asked for and accepted by (op, id) alone. Never moves the head.
+
+/** Ops ahead of the applied op whose bodies are fetched: bounds the memory of a replica that catches up. */
+const repairWindow = 128;
+/** Requests in flight to one peer, so that a slow one cannot eat the budget of the others (pitfall 34). */
+const fetchesPerPeerMax = 32;
+/** Headers in one answer. */
+const headersPerAnswerMax = 256;
+/** Headers in one answer put together from log reads. */
+const headersPerWalkMax = 128;
+/** Own log reads under way. */
+const readsMax = 256;
+/** Ops read ahead while applying from the log. */
+const readAhead = 32;
+
+/** During a view change only the new primary repairs (pitfall 18). */
+const mayRepair = <S>(r: Replica<S>): boolean =>
+  r.replicaCount > 1 && (r.status === 'normal' || (r.status === 'view-change' && r.phase === 'fetching'));
+
+/** Follows parent links down from the lowest linked op, as far as headers are known. */
+export function extendLinks<S>(r: Replica<S>): void {
+  while (r.linkedLow > r.applied + 1) {
+    const header = r.log.get(r.linkedLow)?.header ?? null;
+    if (header === null) return;
+    const below = r.linkedLow - 1;
+    const id = idAt(r, below);
+    assert(id === null || id === header.parent, () => `op ${below} does not link to the log of view ${r.logView}`);
+    if (id === null) setEntry(r, below, header.parent, null);
+    r.linkedLow = below;
+  }
+}
+
+/** Asks for whatever is missing, as far as the bounds allow. */
+export function startRepair<S>(r: Replica<S>): void {
+  if (!mayRepair(r)) return;
+  if (r.linkedLow > r.applied + 1) fetchHeaders(r);
+  const load = new Map<number, number>();
+  for (const { peer } of r.fetches.values()) load.set(peer, (load.get(peer) ?? 0) + 1);
+  // The undecided end first: commits wait for it.
+  for (let op = r.commit + 1; op <= r.head; op++) fetchBody(r, op, load);
+  const last = Math.min(r.commit, r.applied + repairWindow);
+  for (let op = Math.max(r.applied + 1, r.linkedLow); op <= last; op++) fetchBody(r, op, load);
+  if (r.fetches.size > 0 || r.headerFetch !== null || r.applied < r.commit) armRepairTimer(r);
+}
+
+const armRepairTimer = <S>(r: Replica<S>): void => armTimer(r, 'repair', jittered(r, r.timing.repairMs));
+
+export function stopRepair<S>(r: Replica<S>): void {
+  r.fetches.clear();
+  r.headerFetch = null;
+  disarm(r, 'repair');
+  cancelTimer(r, 'repair');
+}
+
+export function onRepairTimer<S>(r: Replica<S>): void {
+  disarm(r, 'repair');
+  if (!mayRepair(r)) return;
+  advanceApply(r);
+  startRepair(r);
+}
+
+const isLate = <S>(r: Replica<S>, sentUs: number): boolean => r.now - sentUs >= r.timing.repairTimeoutMs * 1000;
+
+/** The next peer to ask: first whoever answers fastest, then the others in turn. */
+function peerFor<S>(r: Replica<S>, attempts: number, first: readonly number[] = []): number {
+  const speed = (peer: number): number => r.samples.get(peer)?.errorUs ?? Number.MAX_SAFE_INTEGER;
+  const rest = otherReplicas(r).filter((peer) => !first.includes(peer));
+  const order = [...first, ...rest.sort((a, b) => speed(a) - speed(b) || a - b)];
+  const peer = order[attempts % order.length];
+  assert(peer !== undefined, 'there is another replica');
+  return peer;
+}
+
+function fetchHeaders<S>(r: Replica<S>): void {
+  const pending = r.headerFetch;
+  const same = pending !== null && pending.high === r.linkedLow;
+  if (same && !isLate(r, pending.sentUs)) return;
+  const attempts = same ? pending.attempts + 1 : 0;
+  const id = idAt(r, r.linkedLow);
+  if (id === null) return;
+  const peer = peerFor(r, attempts);
+  r.headerFetch = { high: r.linkedLow, peer, sentUs: r.now, attempts };
+  send(r, peer, {
+    type: 'request-headers',
+    from: r.self,
+    low: toOp(r.applied + 1),
+    high: toOp(r.linkedLow),
+    highId: id,
+  });
+}
+
+/** Who is likely to have the body: holders by their do_view_change, the primary for what is undecided. */
+function likelyHolders<S>(r: Replica<S>, op: number, id: Checksum): readonly number[] {
+  if (r.phase === 'fetching' && r.status === 'view-change') {
+    const entry = { op, id, header: null };
+    return [...r.dvcs.values()].filter((d) => d.from !== r.self && heldBy(d, entry)).map((d) => d.from);
+  }
+  return op > r.commit ? [primaryOf(r, r.view)].filter((peer) => peer !== r.self) : [];
+}
+
+function fetchBody<S>(r: Replica<S>, op: number, load: Map<number, number>): void {
+  const id = idAt(r, op);
+  if (id === null || bodyAt(r, op) !== null) return;
+  if (isDurableAt(r, op)) {
+    if (op > r.commit) readOwn(r, op, id);
+    return;
+  }
+  const pending = r.fetches.get(op);
+  const same = pending !== undefined && pending.id === id;
+  if (same && !isLate(r, pending.sentUs)) return;
+  const attempts = same ? pending.attempts + 1 : 0;
+  const holders = likelyHolders(r, op, id);
+  // Spread: op by op another peer begins, unless it is known who has it.
+  const peer = peerFor(r, holders.length > 0 ? attempts : attempts + op, holders);
+  const busy = load.get(peer) ?? 0;
+  if (busy >= fetchesPerPeerMax) return;
+  load.set(peer, busy + 1);
+  r.fetches.set(op, { id, peer, sentUs: r.now, attempts });
+  send(r, peer, { type: 'request-prepare', from: r.self, op: toOp(op), id });
+}
+
+// The own log.
+
+const readKey = (op: number, id: Checksum): string => `${op}:${id}`;
+
+/** Starts a read or joins one that is under way. False when there are too many. */
+function read<S>(
+  r: Replica<S>,
+  op: number,
+  id: Checksum,
+  want: { readonly own?: true; readonly peer?: number },
+): boolean {
+  const key = readKey(op, id);
+  const pending: LogRead | undefined = r.reads.get(key);
+  if (pending === undefined && r.reads.size >= readsMax) return false;
+  const peers = want.peer === undefined ? (pending?.peers ?? 0) : withReplica(pending?.peers ?? 0, want.peer);
+  r.reads.set(key, { op, id, own: want.own === true || (pending?.own ?? false), peers });
+  if (pending === undefined) r.out.push({ type: 'read-from-log', op: toOp(op), id });
+  return true;
+}
+
+function readOwn<S>(r: Replica<S>, op: number, id: Checksum): void {
+  const pending = r.reads.get(readKey(op, id));
+  if (pending?.own !== true) read(r, op, id, { own: true });
+}
+
+/** Committed ops that are not in memory: read from the own log, or repaired. */
+export function readBehind<S>(r: Replica<S>): void {
+  const last = Math.min(r.commit, r.applied + readAhead);
+  let missing = r.linkedLow > r.applied + 1;
+  for (let op = Math.max(r.applied + 1, r.linkedLow); op <= last; op++) {
+    const id = idAt(r, op);
+    if (id === null || bodyAt(r, op) !== null) continue;
+    if (isDurableAt(r, op)) readOwn(r, op, id);
+    else missing = true;
+  }
+  if (missing) startRepair(r);
+}
+
+export function onPrepareRead<S>(r: Replica<S>, op: number, id: Checksum, prepare: Prepare | null): void {
+  const pending = r.reads.get(readKey(op, id));
+  r.reads.delete(readKey(op, id));
+  if (prepare === null) onUnreadable(r, op, id);
+  else {
+    if (pending?.own === true) keepRead(r, prepare);
+    for (const peer of otherReplicas(r)) {
+      if (pending !== undefined && hasReplica(pending.peers, peer)) sendRepairPrepare(r, peer, prepare);
+    }
+  }
+  for (const [peer, walk] of r.walks) {
+    if (walk.op === op && walk.id === id) continueWalk(r, peer, walk, prepare?.header ?? null);
+  }
+  if (pending?.own === true) {
+    advanceApply(r);
+    finishFetching(r);
+  }
+}
+
+function keepRead<S>(r: Replica<S>, prepare: Prepare): void {
+  const { header } = prepare;
+  if (header.op <= r.applied || idAt(r, header.op) !== header.id) return;
+  setEntry(r, header.op, header.id, header);
+  r.bodies.set(header.op, prepare);
+  extendLinks(r);
+}
+
+/** Rot: the slot is marked, and what it held is repaired from peers; never truncated, never nacked (pitfall 22). */
+function onUnreadable<S>(r: Replica<S>, op: number, id: Checksum): void {
+  const slot = slotAt(r, op);
+  if (slot.durable !== id) return;
+  if (r.replicaCount === 1) throw new Error(`op ${op} cannot be read, and there is no other replica to repair it from`);
+  r.slots.set(op, { ...slot, durable: null, faulty: true });
+  startRepair(r);
+}
+
+// Answering.
+
+export function onRequestPrepare<S>(r: Replica<S>, m: RequestPrepareMessage): void {
+  const prepare = bodyAt(r, m.op);
+  if (prepare !== null && prepare.header.id === m.id) return sendRepairPrepare(r, m.from, prepare);
+  if (m.op < r.logLow || slotAt(r, m.op).durable === m.id) read(r, m.op, m.id, { peer: m.from });
+}
+
+const sendRepairPrepare = <S>(r: Replica<S>, to: number, prepare: Prepare): void =>
+  send(r, to, { type: 'repair-prepare', from: r.self, prepare });
+
+/** Headers in memory from `(op, id)` downwards, linked. */
+function headersBelow<S>(r: Replica<S>, from: number, fromId: Checksum, low: number, max: number): PrepareHeader[] {
+  const headers: PrepareHeader[] = [];
+  let id = fromId;
+  for (let op = from; op >= Math.max(1, low) && headers.length < max; op--) {
+    const header = r.log.get(op)?.header ?? null;
+    if (header === null || header.id !== id) break;
+    headers.push(header);
+    id = header.parent;
+  }
+  return headers;
+}
+
+export function onRequestHeaders<S>(r: Replica<S>, m: RequestHeadersMessage): void {
+  const headers = headersBelow(r, m.high, m.highId, m.low, headersPerAnswerMax);
+  if (headers.length > 0) return send(r, m.from, { type: 'headers', from: r.self, headers });
+  // Below the window in memory: the log itself is read, header by header.
+  if (m.high >= r.logLow && slotAt(r, m.high).durable !== m.highId) return;
+  if (!read(r, m.high, m.highId, {})) return;
+  r.walks.set(m.from, { low: m.low, op: m.high, id: m.highId, headers: [] });
+}
+
+function continueWalk<S>(r: Replica<S>, peer: number, walk: HeaderWalk, header: PrepareHeader | null): void {
+  r.walks.delete(peer);
+  const headers = header === null ? walk.headers : [...walk.headers, header];
+  const ends = header === null || header.op <= Math.max(1, walk.low) || headers.length >= headersPerWalkMax;
+  if (!ends && read(r, header.op - 1, header.parent, {})) {
+    r.walks.set(peer, { low: walk.low, op: header.op - 1, id: header.parent, headers });
+  } else if (headers.length > 0) send(r, peer, { type: 'headers', from: r.self, headers });
+}
+
+// Taking answers.
+
+export function onHeaders<S>(r: Replica<S>, m: HeadersMessage): void {
+  if (!mayRepair(r) || r.linkedLow <= r.applied + 1) return;
+  const before = r.linkedLow;
+  for (const header of m.headers) {
+    if (header.op !== r.linkedLow || header.id !== idAt(r, header.op)) continue;
+    setEntry(r, header.op, header.id, header);
+    extendLinks(r);
+  }
+  if (r.linkedLow === before) return;
+  r.headerFetch = null;
+  r.viewChangeProgress = true;
+  advanceApply(r);
+  startRepair(r);
+  finishFetching(r);
+}
+
+export function onRepairPrepare<S>(r: Replica<S>, m: RepairPrepareMessage): void {
+  const { header } = m.prepare;
+  if (!mayRepair(r) || header.op > r.head || idAt(r, header.op) !== header.id) return;
+  if (header.op < r.linkedLow && header.op > r.commit) return;
+  if (isDurableAt(r, header.op) || bodyAt(r, header.op) !== null) return;
+  r.viewChangeProgress = true;
+  takeBody(r, m.prepare);
+  extendLinks(r);
+  advanceApply(r);
+  startRepair(r);
+  finishFetching(r);
+}

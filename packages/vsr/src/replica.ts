@@ -1,0 +1,430 @@
+import {
+  assert,
+  type Checksum,
+  type ClientId,
+  type ClusterId,
+  type Hasher,
+  type Prepare,
+  type PrepareHeader,
+  type RandomState,
+  type RecoveredLog,
+  type ReplicaId,
+  replicaId,
+  rootHeader,
+  seedRandom,
+} from '@kimberlite/base';
+import type { ClientQuery, ClientRequest } from './client.ts';
+import type { ClockSample } from './clock.ts';
+import type { DurableState, DurableSuffixEntry } from './durable-state.ts';
+import type { Effect } from './effect.ts';
+import type { ClockReading } from './event.ts';
+import type { DoViewChangeMessage, StateReport } from './message.ts';
+import { type Quorums, quorumsOf, type ReplicaSet } from './quorum.ts';
+import type { SessionEntry } from './sessions.ts';
+import type { StateMachine } from './state-machine.ts';
+import { defaultTiming, type Timing } from './timeouts.ts';
+
+/** One op of the log as this replica believes it: what belongs at that op, wherever the body may be. */
+export interface LogEntry {
+  readonly id: Checksum;
+  /** Null while only the id is known, from the parent link of the op above. */
+  readonly header: PrepareHeader | null;
+}
+
+/** One op's place on disk: what is really there, whatever the log now wants there. */
+export interface Slot {
+  /** The prepare that is intact and synced here. */
+  readonly durable: Checksum | null;
+  /** The one write in flight (pitfall 46). Its start made `durable` null. */
+  readonly writing: Checksum | null;
+  /** Held something that may have been acknowledged and is damaged. Cleared only by rewriting (pitfall 48). */
+  readonly faulty: boolean;
+}
+
+export const emptySlot: Slot = { durable: null, writing: null, faulty: false };
+
+/** A start_view_change of another replica. */
+export interface Vote {
+  readonly view: number;
+  readonly receivedUs: number;
+}
+
+/** A state and the op it belongs to, kept for a query that takes effect there. */
+export interface Captured<S> {
+  readonly state: S;
+  readonly op: number;
+  readonly timestamp: number;
+}
+
+/** A linearizable query on its way through Table F. */
+export interface WaitingQuery<S> {
+  readonly query: ClientQuery;
+  /** c of Table F, and at least the head of this primary's start_view. */
+  readonly needed: number;
+  readonly round: number;
+  readonly deadlineUs: number;
+  /** True once the request it comes after has been applied. */
+  readonly ordered: boolean;
+  readonly captured: Captured<S> | null;
+}
+
+/** A query of level at-least that waits for a position. */
+export interface PositionQuery {
+  readonly query: ClientQuery;
+  readonly position: number;
+  readonly deadlineUs: number;
+}
+
+/** The requests of one session that the primary has taken but not applied. */
+export interface Admission {
+  /** The next number to be prepared; later ones wait for it. */
+  next: number;
+  /** Queued or in the log above the applied op (pitfall 56). */
+  readonly inFlight: Set<number>;
+  /** Arrived before their predecessors. */
+  readonly waiting: Map<number, ClientRequest>;
+}
+
+export interface Fetch {
+  readonly id: Checksum;
+  readonly peer: number;
+  readonly sentUs: number;
+  readonly attempts: number;
+}
+
+/** A read of the own log that is under way, and for whom. */
+export interface LogRead {
+  readonly op: number;
+  readonly id: Checksum;
+  /** This replica wants it for itself: to apply, or to send again. */
+  readonly own: boolean;
+  readonly peers: ReplicaSet;
+}
+
+/** An answer to request-headers that is put together from log reads. */
+export interface HeaderWalk {
+  readonly low: number;
+  readonly op: number;
+  readonly id: Checksum;
+  readonly headers: readonly PrepareHeader[];
+}
+
+export interface Replica<S> {
+  // What it was made with. Never changes.
+  readonly cluster: ClusterId;
+  readonly self: ReplicaId;
+  readonly replicaCount: number;
+  readonly quorums: Quorums;
+  readonly hasher: Hasher;
+  readonly machine: StateMachine<S>;
+  readonly timing: Timing;
+  readonly root: PrepareHeader;
+  /** Drawn at this boot; an answer to an earlier boot's question does not carry it. */
+  readonly nonce: string;
+
+  /**
+   * normal: the log is that of `view`, both durable. view-change: `view` was joined, its log not yet installed.
+   * recovering-head: after a boot, unsure of the own head: no ack, vote, do_view_change or confirmation.
+   */
+  status: 'normal' | 'view-change' | 'recovering-head';
+  /** Never goes back. `durable.view <= view`. */
+  view: number;
+  /** `logView <= view`; equal in status normal. Never goes back. */
+  logView: number;
+  /** Highest op of the log. `commit <= head <= commit + P`. Shrinks only when a new log view is installed. */
+  head: number;
+  /** Highest op known committed. Never goes back. */
+  commit: number;
+  /** Highest op the state machine has executed. `applied <= commit`. */
+  applied: number;
+  /** Id and timestamp of the applied op: the next one must link to it. */
+  appliedId: Checksum;
+  appliedTimestamp: number;
+  /** Op of the newest durable checkpoint. Never goes back. */
+  checkpoint: number;
+  /** Of a settled log, as it was installed; of an unsettled one, frozen when the log view was left (pitfall 52). */
+  suffix: readonly DurableSuffixEntry[];
+
+  /** What the superblock holds for certain. */
+  durable: DurableState;
+  flushing: { readonly sequence: number; readonly state: DurableState } | null;
+  flushSequence: number;
+  /** The superblock must be written again when the write in flight is done. */
+  flushWanted: boolean;
+
+  /** Entries of `logLow..head`, without those not known yet. None above `head`; 0 is the root. */
+  log: Map<number, LogEntry>;
+  /** Everything below is applied and durable, and no longer in memory. */
+  logLow: number;
+  /** Hash links lead from the head down to here without a gap; entries below and above `applied` are not trusted. */
+  linkedLow: number;
+  slots: Map<number, Slot>;
+  /** Whole prepares in memory. The id is that of the log's entry. */
+  bodies: Map<number, Prepare>;
+  /** Ops whose body waits for its write: the log view is not durable yet, or an older write is in flight. */
+  unwritten: Set<number>;
+  /** Prepares of the current view that arrived before their predecessors. At most 2P. */
+  stash: Map<number, Prepare>;
+  /** Greatest timestamp of any prepare ever seen here, truncated ones included (pitfall 17). */
+  timestamp: number;
+
+  // Primary, normal. Cleared when a view is entered (pitfall 12).
+  /** Replicas whose ack of this view counts for the op; self only after the own write (pitfall 20). */
+  acks: Map<number, ReplicaSet>;
+  /** When an uncommitted op was last sent, and how often. */
+  sent: Map<number, { readonly atUs: number; readonly attempts: number }>;
+  /** Head of the own start_view. */
+  inherited: number;
+  /** The in-flight index is built: requests may be admitted (pitfall 56). */
+  serving: boolean;
+  queue: ClientRequest[];
+  /** Requests in the queue and waiting for predecessors, and their bytes. */
+  queuedCount: number;
+  queuedBytes: number;
+  /** By `client/session`; session 0 for a registration. */
+  admissions: Map<string, Admission>;
+  heartbeatNumber: number;
+  /** When each replica was last heard in this view, by id; 0: not yet. */
+  heardUs: number[];
+  /** Since when something has waited for backups; null: nothing does (pitfall 61). */
+  waitingSinceUs: number | null;
+  /** Gave up: sends neither heartbeats nor retransmissions until a quorum is heard (pitfall 31). */
+  silent: boolean;
+  /** Timers that are armed only while there is something to do. */
+  armed: Set<string>;
+
+  // Read confirmation (Table F), primary.
+  nextRound: number;
+  startedRound: number;
+  confirmedRound: number;
+  /** Latest round echoed, by replica. */
+  rounds: number[];
+  queries: Map<number, WaitingQuery<S>>;
+  querySequence: number;
+  /** Queries by the request they come after, `client/session/number`. */
+  queriesAfter: Map<string, number[]>;
+  /** Queries whose request is applied but whose needed op is not. */
+  queriesBehind: Set<number>;
+  positionQueries: Map<number, PositionQuery>;
+
+  // Backup.
+  /** Greatest heartbeat number seen in this view. */
+  heartbeatSeen: number;
+  /** Greatest round seen in this view. */
+  roundSeen: number;
+  /** When a primary was last heard; null: not since the boot. */
+  primaryHeardUs: number | null;
+  /** Decaying maximum of the gaps between heartbeats, microseconds. */
+  heartbeatGapUs: number;
+  /** The view whose primary is being asked for start_view. */
+  askingView: number | null;
+  askingAttempts: number;
+
+  // View change.
+  /** This replica wants to leave `view`. */
+  voted: boolean;
+  votes: Map<number, Vote>;
+  /** Latest do_view_change of this view per replica, own included (pitfall 11). */
+  dvcs: Map<number, DoViewChangeMessage>;
+  /**
+   * collecting: waits for do_view_changes, or for start_view. installing: the superblock write of a new log view
+   * is in flight, no slot may change. fetching: new primary, bodies missing. Meaningful in status view-change.
+   */
+  phase: 'collecting' | 'installing' | 'fetching';
+  viewChangeAttempts: number;
+  /** Something arrived since the view-change timer was set. */
+  viewChangeProgress: boolean;
+
+  // Repair.
+  fetches: Map<number, Fetch>;
+  headerFetch: {
+    readonly high: number;
+    readonly peer: number;
+    readonly sentUs: number;
+    readonly attempts: number;
+  } | null;
+  reads: Map<string, LogRead>;
+  walks: Map<number, HeaderWalk>;
+
+  // State machine.
+  state: S;
+  sessions: Map<ClientId, SessionEntry>;
+  /** Ops up to here were committed before this boot. */
+  replayUntil: number;
+  report: StateReport | null;
+
+  // Clock.
+  now: number;
+  realtime: number;
+  samples: Map<number, ClockSample>;
+
+  random: RandomState;
+  recovered: RecoveredLog;
+  /** Highest op found by the boot's recovery. */
+  readonly foundHead: number;
+  stopping: boolean;
+  stopped: boolean;
+  /** When a stopping primary leaves even without having handed over. */
+  stopDeadlineUs: number;
+  /** Effects of the step that is running. */
+  out: Effect[];
+  /** The numbers that never go back, as they were when the last step ended. */
+  last: { view: number; logView: number; commit: number; checkpoint: number };
+}
+
+export interface ReplicaOptions<S> {
+  readonly cluster: ClusterId;
+  readonly replica: ReplicaId;
+  readonly replicaCount: number;
+  readonly hasher: Hasher;
+  /** For jitter. Different on every replica. */
+  readonly seed: number;
+  /** Different at every boot. */
+  readonly nonce: string;
+  readonly stateMachine: StateMachine<S>;
+  /** What the superblock holds. */
+  readonly durable: DurableState;
+  /** What the log found in its slots. */
+  readonly recovered: RecoveredLog;
+  readonly timing?: Partial<Timing>;
+}
+
+/** A replica that has just booted. Its first event is `start`. */
+export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
+  const { durable, recovered, hasher, cluster, replicaCount } = options;
+  assert(options.replica < replicaCount, 'the replica is one of the cluster');
+  const root = rootHeader(cluster, hasher);
+  return {
+    cluster,
+    self: replicaId(options.replica),
+    replicaCount,
+    quorums: quorumsOf(replicaCount),
+    hasher,
+    machine: options.stateMachine,
+    timing: { ...defaultTiming, ...options.timing },
+    root,
+    nonce: options.nonce,
+    status: 'recovering-head',
+    view: durable.view,
+    logView: durable.logView,
+    head: 0,
+    commit: 0,
+    applied: 0,
+    appliedId: root.id,
+    appliedTimestamp: 0,
+    checkpoint: durable.checkpoint,
+    suffix: durable.suffix,
+    durable,
+    flushing: null,
+    flushSequence: 0,
+    flushWanted: false,
+    log: new Map([[0, { id: root.id, header: root }]]),
+    logLow: 0,
+    linkedLow: 0,
+    slots: new Map([[0, { durable: root.id, writing: null, faulty: false }]]),
+    bodies: new Map(),
+    unwritten: new Set(),
+    stash: new Map(),
+    timestamp: 0,
+    acks: new Map(),
+    sent: new Map(),
+    inherited: 0,
+    serving: false,
+    queue: [],
+    queuedCount: 0,
+    queuedBytes: 0,
+    admissions: new Map(),
+    heartbeatNumber: 0,
+    heardUs: Array.from({ length: replicaCount }, () => 0),
+    waitingSinceUs: null,
+    silent: false,
+    armed: new Set(),
+    nextRound: 1,
+    startedRound: 0,
+    confirmedRound: 0,
+    rounds: Array.from({ length: replicaCount }, () => 0),
+    queries: new Map(),
+    querySequence: 0,
+    queriesAfter: new Map(),
+    queriesBehind: new Set(),
+    positionQueries: new Map(),
+    heartbeatSeen: 0,
+    roundSeen: 0,
+    primaryHeardUs: null,
+    heartbeatGapUs: 0,
+    askingView: null,
+    askingAttempts: 0,
+    voted: false,
+    votes: new Map(),
+    dvcs: new Map(),
+    phase: 'collecting',
+    viewChangeAttempts: 0,
+    viewChangeProgress: false,
+    fetches: new Map(),
+    headerFetch: null,
+    reads: new Map(),
+    walks: new Map(),
+    state: options.stateMachine.initial(),
+    sessions: new Map(),
+    replayUntil: 0,
+    report: null,
+    now: 0,
+    realtime: 0,
+    samples: new Map(),
+    random: seedRandom(options.seed),
+    recovered,
+    foundHead: recovered.head,
+    stopping: false,
+    stopped: false,
+    stopDeadlineUs: 0,
+    out: [],
+    last: { view: durable.view, logView: durable.logView, commit: 0, checkpoint: durable.checkpoint },
+  };
+}
+
+export const readClock = <S>(r: Replica<S>, clock: ClockReading): void => {
+  // The contract says it never goes back; a host that errs must not make time run backwards here.
+  r.now = Math.max(r.now, clock.monotonicUs);
+  r.realtime = clock.realtimeUs;
+};
+
+export const primaryOf = <S>(r: Replica<S>, view: number): ReplicaId => replicaId(view % r.replicaCount);
+export const isPrimary = <S>(r: Replica<S>): boolean => primaryOf(r, r.view) === r.self;
+export const isNormalPrimary = <S>(r: Replica<S>): boolean => r.status === 'normal' && isPrimary(r);
+export const isNormalBackup = <S>(r: Replica<S>): boolean => r.status === 'normal' && !isPrimary(r);
+/** The log is that of the current view. */
+export const isSettled = <S>(r: Replica<S>): boolean => r.logView === r.view;
+
+export const slotAt = <S>(r: Replica<S>, op: number): Slot => r.slots.get(op) ?? emptySlot;
+export const idAt = <S>(r: Replica<S>, op: number): Checksum | null => r.log.get(op)?.id ?? null;
+export const headId = <S>(r: Replica<S>): Checksum => {
+  const entry = r.log.get(r.head);
+  assert(entry !== undefined, 'the head of the log is never blank');
+  return entry.id;
+};
+
+/** The prepare the log wants at `op` is intact and synced here. */
+export const isDurableAt = <S>(r: Replica<S>, op: number): boolean => {
+  if (op < r.logLow) return true;
+  const id = idAt(r, op);
+  return id !== null && slotAt(r, op).durable === id;
+};
+
+/** The body the log wants at `op`, if it is in memory. */
+export const bodyAt = <S>(r: Replica<S>, op: number): Prepare | null => r.bodies.get(op) ?? null;
+
+/** Puts an entry into the log and lets go of a body that no longer belongs there. */
+export function setEntry<S>(r: Replica<S>, op: number, id: Checksum, header: PrepareHeader | null): void {
+  const body = r.bodies.get(op);
+  if (body !== undefined && body.header.id !== id) r.bodies.delete(op);
+  r.log.set(op, { id, header: header ?? (body?.header.id === id ? body.header : null) });
+  if (header !== null) r.timestamp = Math.max(r.timestamp, header.timestamp);
+}
+
+/** Forgets what the log wanted at `op`. What is on disk there stays known. */
+export function dropEntry<S>(r: Replica<S>, op: number): void {
+  r.log.delete(op);
+  r.bodies.delete(op);
+  r.unwritten.delete(op);
+  r.fetches.delete(op);
+}

@@ -1,0 +1,77 @@
+import {
+  op as toOp,
+  type ReplicaId,
+  replicaId,
+  sessionNumber,
+  type ClientId,
+  type RequestNumber,
+  type SessionNumber,
+  view as toView,
+} from '@kimberlite/base';
+import type { ClientReply, Refusal, RefusalReason } from './client.ts';
+import type { TimerName } from './event.ts';
+import type { Message } from './message.ts';
+import { primaryOf, type Replica } from './replica.ts';
+
+// What a replica says, and to whom.
+
+export function send<S>(r: Replica<S>, to: number, message: Message): void {
+  if (to !== r.self) r.out.push({ type: 'send-message', to: replicaId(to), message });
+}
+
+export function broadcast<S>(r: Replica<S>, message: Message): void {
+  if (r.replicaCount > 1) r.out.push({ type: 'broadcast', message });
+}
+
+export function setTimer<S>(r: Replica<S>, timer: TimerName, delayMs: number): void {
+  r.out.push({ type: 'set-timer', timer, delayMs });
+}
+
+export function cancelTimer<S>(r: Replica<S>, timer: TimerName): void {
+  r.out.push({ type: 'cancel-timer', timer });
+}
+
+/** Sets a timer unless it runs already; the handler calls `disarm` first. Saves a timer per message. */
+export function armTimer<S>(r: Replica<S>, timer: TimerName, delayMs: number): void {
+  if (r.armed.has(timer)) return;
+  r.armed.add(timer);
+  setTimer(r, timer, delayMs);
+}
+
+export const disarm = <S>(r: Replica<S>, timer: TimerName): void => {
+  r.armed.delete(timer);
+};
+
+export function notify<S>(r: Replica<S>, client: ClientId, reply: ClientReply): void {
+  r.out.push({ type: 'notify-client', client, reply });
+}
+
+/** Clients hear of durable views only (pitfall 32). */
+export function refusal<S>(r: Replica<S>, reason: RefusalReason, message?: string): Refusal {
+  const view = toView(r.durable.view);
+  const base = { reason, retryAfterMs: r.timing.retryAfterMs, view, primary: primaryOf(r, view) };
+  return message === undefined ? base : { ...base, message };
+}
+
+export function refuseRequest<S>(
+  r: Replica<S>,
+  request: { readonly client: ClientId; readonly session: SessionNumber; readonly number: RequestNumber },
+  reason: RefusalReason,
+  message?: string,
+): void {
+  const { client, session, number } = request;
+  notify(r, client, { type: 'refused', session, number, refusal: refusal(r, reason, message) });
+}
+
+export function refuseQuery<S>(
+  r: Replica<S>,
+  query: { readonly client: ClientId; readonly query: number },
+  reason: RefusalReason,
+): void {
+  notify(r, query.client, { type: 'query-refused', query: query.query, refusal: refusal(r, reason) });
+}
+
+export const otherReplicas = <S>(r: Replica<S>): readonly ReplicaId[] =>
+  Array.from({ length: r.replicaCount }, (_, i) => replicaId(i)).filter((i) => i !== r.self);
+
+export { sessionNumber, toOp, toView };

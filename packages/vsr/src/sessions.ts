@@ -1,0 +1,145 @@
+import {
+  assert,
+  type Checksum,
+  type ClientId,
+  type SessionNumber,
+  sessionsMax,
+  sessionWindowMax,
+} from '@kimberlite/base';
+import type { ClientRequest } from './client.ts';
+import type { Replica } from './replica.ts';
+
+// Client sessions (Table G; VR Revisited, section 4, the client table). The table changes only when ops
+// are applied (pitfall 6), and keeps every outcome the client may still ask for (pitfall 58).
+
+export interface Outcome {
+  readonly checksum: Checksum;
+  readonly op: number;
+  readonly timestamp: number;
+  readonly body: Uint8Array;
+}
+
+export interface SessionEntry {
+  /** The op that registered it. */
+  readonly session: SessionNumber;
+  /** The lowest request number whose outcome the client may still ask for. Never goes back. */
+  floor: number;
+  /** Outcomes by request number, all of them `>= floor`. At most W. */
+  readonly outcomes: Map<number, Outcome>;
+  /** The op that changed this entry last: what eviction goes by. */
+  lastOp: number;
+  /** The highest request number that was executed. */
+  executed: number;
+}
+
+/** What Table G asks about a request. */
+export interface SessionFacts {
+  readonly register: boolean;
+  readonly clientKnown: boolean;
+  /** The entry exists and is that of the request's session number. */
+  readonly sessionKnown: boolean;
+  /** The op that would have registered the session has been applied here (pitfall 57). */
+  readonly reached: boolean;
+  readonly belowFloor: boolean;
+  readonly outcome: 'none' | 'same' | 'other';
+  /** In the log above the applied op, or queued. Never so when applying. */
+  readonly inFlight: boolean;
+  readonly beyondWindow: boolean;
+  readonly queueFull: boolean;
+}
+
+export type PrimaryAction =
+  | 'resend-session'
+  | 'ignore'
+  | 'admit'
+  | 'silence'
+  | 'evicted'
+  | 'resend-outcome'
+  | 'mismatch'
+  | 'window-full'
+  | 'overloaded';
+export type ApplyAction = 'same-session' | 'none' | 'insert' | 'skip-evicted' | 'skip' | 'skip-window-full' | 'run';
+
+export interface SessionRow {
+  readonly name: string;
+  readonly matches: (f: SessionFacts) => boolean;
+  readonly primary: PrimaryAction;
+  readonly apply: ApplyAction;
+}
+
+/** Table G. The first row that matches decides; the last matches everything. */
+export const sessionTable: readonly SessionRow[] = [
+  {
+    name: 'register, client known',
+    matches: (f) => f.register && f.clientKnown,
+    primary: 'resend-session',
+    apply: 'same-session',
+  },
+  { name: 'register, in flight', matches: (f) => f.register && f.inFlight, primary: 'ignore', apply: 'none' },
+  // A registration too has to find room: nothing grows without a limit.
+  { name: 'register, queue full', matches: (f) => f.register && f.queueFull, primary: 'overloaded', apply: 'none' },
+  { name: 'register', matches: (f) => f.register, primary: 'admit', apply: 'insert' },
+  {
+    name: 'no such session, not reached',
+    matches: (f) => !f.sessionKnown && !f.reached,
+    primary: 'silence',
+    apply: 'skip-evicted',
+  },
+  { name: 'no such session', matches: (f) => !f.sessionKnown, primary: 'evicted', apply: 'skip-evicted' },
+  { name: 'below the floor', matches: (f) => f.belowFloor, primary: 'silence', apply: 'skip' },
+  { name: 'known outcome', matches: (f) => f.outcome === 'same', primary: 'resend-outcome', apply: 'skip' },
+  { name: 'other checksum', matches: (f) => f.outcome === 'other', primary: 'mismatch', apply: 'skip' },
+  { name: 'in flight', matches: (f) => f.inFlight, primary: 'ignore', apply: 'none' },
+  { name: 'beyond the window', matches: (f) => f.beyondWindow, primary: 'window-full', apply: 'skip-window-full' },
+  { name: 'queue full', matches: (f) => f.queueFull, primary: 'overloaded', apply: 'none' },
+  { name: 'otherwise', matches: () => true, primary: 'admit', apply: 'run' },
+];
+
+export function sessionRow(facts: SessionFacts): SessionRow {
+  const row = sessionTable.find((candidate) => candidate.matches(facts));
+  assert(row !== undefined, 'the last row of Table G matches everything');
+  return row;
+}
+
+/** `clientRequest` against the session table; `inFlight` and `queueFull` are the primary's, false when applying. */
+export function sessionFacts<S>(
+  r: Replica<S>,
+  request: ClientRequest,
+  primary: { readonly inFlight: boolean; readonly queueFull: boolean },
+): SessionFacts {
+  const entry = r.sessions.get(request.client);
+  const sessionKnown = entry !== undefined && entry.session === request.session;
+  // The request's own floor counts at once, as it will when the request is applied.
+  const floor = Math.max(sessionKnown ? entry.floor : 0, request.floor);
+  const outcome = sessionKnown ? entry.outcomes.get(request.number) : undefined;
+  return {
+    register: request.session === 0,
+    clientKnown: entry !== undefined,
+    sessionKnown,
+    reached: r.applied >= request.session,
+    belowFloor: request.number < floor,
+    outcome: outcome === undefined ? 'none' : outcome.checksum === request.checksum ? 'same' : 'other',
+    beyondWindow: request.number >= floor + sessionWindowMax,
+    ...primary,
+  };
+}
+
+/** Apply, first step: the client has said which outcomes it no longer wants. */
+export function raiseFloor(entry: SessionEntry, floor: number): void {
+  if (floor <= entry.floor) return;
+  entry.floor = floor;
+  for (const number of [...entry.outcomes.keys()]) if (number < floor) entry.outcomes.delete(number);
+}
+
+/** Inserts a session; a full table first evicts the one with the least last op, then the least client id. */
+export function insertSession<S>(r: Replica<S>, client: ClientId, session: SessionNumber): void {
+  if (r.sessions.size >= sessionsMax) {
+    let victim: { client: ClientId; lastOp: number } | null = null;
+    for (const [candidate, { lastOp }] of r.sessions) {
+      const less = victim === null || lastOp < victim.lastOp || (lastOp === victim.lastOp && candidate < victim.client);
+      if (less) victim = { client: candidate, lastOp };
+    }
+    if (victim !== null) r.sessions.delete(victim.client);
+  }
+  r.sessions.set(client, { session, floor: 1, outcomes: new Map(), lastOp: session, executed: 0 });
+}

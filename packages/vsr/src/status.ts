@@ -1,0 +1,41 @@
+import { clockOffsetUs } from './clock.ts';
+import { isPrimary, primaryOf, type Replica } from './replica.ts';
+
+export interface ReplicaStatus {
+  readonly status: 'normal' | 'view-change' | 'recovering' | 'recovering-head' | 'quarantined';
+  /** Null while the replica is not in normal status. */
+  readonly role: 'primary' | 'backup' | null;
+  /** The durable view, and its primary. */
+  readonly view: number;
+  readonly primary: number;
+  readonly op: number;
+  readonly commit: number;
+  readonly applied: number;
+  readonly checkpoint: number;
+  /** Position of the last command applied. */
+  readonly position: number;
+  /** Hex, of the state at `stateHashOp`, the applied op. */
+  readonly stateHash: string;
+  readonly stateHashOp: number;
+  /** Microseconds; null without agreement. */
+  readonly clockOffsetUs: number | null;
+}
+
+/** What `status` prints. `recovering`: normal, but still replaying what its log held at the boot. */
+export function replicaStatus<S>(r: Replica<S>): ReplicaStatus {
+  const replaying = r.status === 'normal' && r.applied < r.replayUntil;
+  return {
+    status: replaying ? 'recovering' : r.status,
+    role: r.status === 'normal' ? (isPrimary(r) ? 'primary' : 'backup') : null,
+    view: r.durable.view,
+    primary: primaryOf(r, r.durable.view),
+    op: r.head,
+    commit: r.commit,
+    applied: r.applied,
+    checkpoint: r.checkpoint,
+    position: r.machine.position(r.state),
+    stateHash: r.machine.stateHash(r.state),
+    stateHashOp: r.applied,
+    clockOffsetUs: clockOffsetUs(r),
+  };
+}

@@ -1,0 +1,148 @@
+import { unreachable } from '@kimberlite/base';
+import { onPing, onPingTimer, onPong } from './clock.ts';
+import type { Effect } from './effect.ts';
+import type { ClockReading, Event, TimerName } from './event.ts';
+import { checkInvariants } from './invariants.ts';
+import { onLogWritten } from './log-writes.ts';
+import type { Message } from './message.ts';
+import {
+  onAbdicateTimer,
+  onHeartbeat,
+  onHeartbeatOk,
+  onHeartbeatTimer,
+  onPrepare,
+  onPrepareOk,
+  onPrepareTimer,
+  watchWaiting,
+} from './normal.ts';
+import { onClientRequests } from './pipeline.ts';
+import { onClientQuery, onReadRoundTimer } from './reads.ts';
+import { onStart } from './recovery.ts';
+import {
+  onHeaders,
+  onPrepareRead,
+  onRepairPrepare,
+  onRepairTimer,
+  onRequestHeaders,
+  onRequestPrepare,
+} from './repair.ts';
+import { readClock, type Replica } from './replica.ts';
+import { handOver, onStop } from './stop.ts';
+import { onSuperblockWritten } from './superblock.ts';
+import {
+  onDoViewChange,
+  onHeartbeatTimeout,
+  onRequestStartView,
+  onRequestStartViewTimer,
+  onStartView,
+  onStartViewChange,
+  onViewChangeTimer,
+  sendDoViewChange,
+} from './view-change.ts';
+
+/**
+ * One replica's reaction to one event: mutates `replica` and returns what the host has to do. Deterministic: the
+ * event, the clock reading and the replica decide everything. Throws only when an invariant is broken, or when a
+ * replica without peers finds damage; the replica must not be used after that.
+ */
+export function step<S>(replica: Replica<S>, event: Event, clock: ClockReading): Effect[] {
+  if (replica.stopped) return [];
+  readClock(replica, clock);
+  replica.out = [];
+  onEvent(replica, event);
+  watchWaiting(replica);
+  checkInvariants(replica);
+  const { out } = replica;
+  replica.out = [];
+  return out;
+}
+
+function onEvent<S>(r: Replica<S>, event: Event): void {
+  switch (event.type) {
+    case 'start':
+      return onStart(r);
+    case 'message':
+      return onMessage(r, event.message);
+    case 'client-requests':
+      return onClientRequests(r, event.requests);
+    case 'client-query':
+      return onClientQuery(r, event.query);
+    case 'timer':
+      return onTimer(r, event.timer);
+    case 'log-written':
+      return onLogWritten(r, event.op, event.id);
+    case 'superblock-written':
+      return onSuperblockWritten(r, event.sequence);
+    case 'prepare-read':
+      return onPrepareRead(r, event.op, event.id, event.prepare);
+    case 'stop':
+      return onStop(r);
+    default:
+      return unreachable(event);
+  }
+}
+
+function onMessage<S>(r: Replica<S>, m: Message): void {
+  if (m.from === r.self || m.from >= r.replicaCount) return;
+  switch (m.type) {
+    case 'prepare':
+      return onPrepare(r, m);
+    case 'prepare-ok':
+      return onPrepareOk(r, m);
+    case 'heartbeat':
+      return onHeartbeat(r, m);
+    case 'heartbeat-ok':
+      return onHeartbeatOk(r, m);
+    case 'ping':
+      return onPing(r, m);
+    case 'pong':
+      return onPong(r, m);
+    case 'start-view-change':
+      return onStartViewChange(r, m);
+    case 'do-view-change':
+      return onDoViewChange(r, m);
+    case 'start-view':
+      return onStartView(r, m);
+    case 'request-start-view':
+      return onRequestStartView(r, m);
+    case 'request-headers':
+      return onRequestHeaders(r, m);
+    case 'headers':
+      return onHeaders(r, m);
+    case 'request-prepare':
+      return onRequestPrepare(r, m);
+    case 'repair-prepare':
+      return onRepairPrepare(r, m);
+    default:
+      return unreachable(m);
+  }
+}
+
+function onTimer<S>(r: Replica<S>, timer: TimerName): void {
+  switch (timer) {
+    case 'heartbeat':
+      return onHeartbeatTimer(r);
+    case 'heartbeat-timeout':
+      return onHeartbeatTimeout(r);
+    case 'prepare':
+      return onPrepareTimer(r);
+    case 'read-round':
+      return onReadRoundTimer(r);
+    case 'abdicate':
+      return onAbdicateTimer(r);
+    case 'view-change':
+      return onViewChangeTimer(r);
+    case 'do-view-change':
+      return sendDoViewChange(r);
+    case 'request-start-view':
+      return onRequestStartViewTimer(r);
+    case 'repair':
+      return onRepairTimer(r);
+    case 'ping':
+      return onPingTimer(r);
+    case 'stop':
+      return handOver(r);
+    default:
+      return unreachable(timer);
+  }
+}

@@ -1,0 +1,43 @@
+import { assert, op as toOp, view as toView } from '@kimberlite/base';
+import type { DurableState } from './durable-state.ts';
+import { writeWaiting } from './log-writes.ts';
+import type { Replica } from './replica.ts';
+import { onViewDurable } from './view-change.ts';
+
+// The superblock: one write at a time, and nothing that speaks for a view leaves before that view is in it (pitfalls 4, 21).
+
+const wanted = <S>(r: Replica<S>): DurableState => ({
+  view: toView(r.view),
+  logView: toView(r.logView),
+  commit: toOp(Math.max(r.commit, r.durable.commit)),
+  checkpoint: toOp(r.checkpoint),
+  suffix: r.suffix,
+});
+
+/** Writes view, log view and suffix as they are now, as soon as the write in flight is done. */
+export function flush<S>(r: Replica<S>): void {
+  if (r.flushing !== null) {
+    r.flushWanted = true;
+    return;
+  }
+  const state = wanted(r);
+  const { durable } = r;
+  assert(
+    state.view >= durable.view && state.logView >= durable.logView && state.commit >= durable.commit,
+    'view, log view and commit number never go back in the superblock (pitfall 3)',
+  );
+  assert(state.checkpoint >= durable.checkpoint, 'nor does the checkpoint');
+  r.flushSequence++;
+  r.flushWanted = false;
+  r.flushing = { sequence: r.flushSequence, state };
+  r.out.push({ type: 'flush-to-disk', sequence: r.flushSequence, state });
+}
+
+export function onSuperblockWritten<S>(r: Replica<S>, sequence: number): void {
+  if (r.flushing === null || r.flushing.sequence !== sequence) return;
+  r.durable = r.flushing.state;
+  r.flushing = null;
+  if (r.flushWanted) flush(r);
+  writeWaiting(r);
+  onViewDurable(r);
+}
