@@ -74,22 +74,18 @@ export class NodeMetrics implements Metrics {
 
   /** Reads the replica at each scrape, so that nothing is paid between scrapes. */
   watchReplica(read: () => ReplicaFigures | undefined): void {
-    const status = new Gauge({
+    const { gauge } = this;
+    // Registered before the others, whose values it sets: a scrape reads them in that order.
+    new Gauge({
       name: 'kimberlite_replica_status',
       help: '1 for the status the replica is in',
       labelNames: ['status'],
       registers: [this.registry],
-    });
-    const { gauge } = this;
-    new Gauge({
-      name: 'kimberlite_replica_up',
-      help: '1 once the log is open and the replica runs',
-      registers: [this.registry],
       collect() {
         const figures = read();
-        this.set(figures === undefined ? 0 : 1);
+        gauge('replica_up', figures === undefined ? 0 : 1);
         if (figures === undefined) return;
-        for (const name of statuses) status.labels(name).set(name === figures.status ? 1 : 0);
+        for (const name of statuses) this.labels(name).set(name === figures.status ? 1 : 0);
         gauge('replica_is_primary', figures.role === 'primary' ? 1 : 0);
         gauge('replica_view', figures.view);
         gauge('replica_op', figures.op);
@@ -116,6 +112,7 @@ export class NodeMetrics implements Metrics {
 }
 
 const replicaHelp: Readonly<Record<string, string>> = {
+  replica_up: '1 once the log is open and the replica runs',
   replica_is_primary: '1 while this replica is the primary of its view',
   replica_view: 'view this replica is in',
   replica_op: 'highest op of the log',

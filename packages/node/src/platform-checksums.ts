@@ -13,6 +13,8 @@ export const nodeHasher: Hasher =
     ? (bytes) => crypto.hash('sha256', bytes, 'hex').slice(0, digits) as Checksum
     : (bytes) => crypto.createHash('sha256').update(bytes).digest('hex').slice(0, digits) as Checksum;
 
-/** `zlib.crc32` came with Node 20.15 and 22.2. */
+/** `zlib.crc32` came with Node 20.15 and 22.2. Over no bytes it forgets its seed. */
 export const nodeCrc32: Crc32 =
-  typeof zlib.crc32 === 'function' ? (bytes, seed = 0) => zlib.crc32(bytes, seed) : plainCrc32;
+  typeof zlib.crc32 === 'function'
+    ? (bytes, seed = 0) => (bytes.length === 0 ? seed : zlib.crc32(bytes, seed))
+    : plainCrc32;
