@@ -1,0 +1,135 @@
+import { assert, type Checksum, type Op, type Prepare } from '@kimberlite/base';
+import type { Disk, DiskError } from './disk.ts';
+import { FileAllocator } from './file-allocator.ts';
+import { GroupCommit } from './group-commit.ts';
+import { fileName, type LogIdentity, recordBytes, superblockFile } from './layout.ts';
+import type { LocationIndex } from './location-index.ts';
+import { decodeRecord } from './record.ts';
+import { superblockBytes, type Superblock, writeSuperblock } from './superblock.ts';
+
+/** An open log. Completions come after the call has returned; after a fatal error none comes. */
+export interface Log {
+  /** Ends when body and header record are on stable storage. Appends of different ops share syncs. */
+  readonly append: (prepare: Prepare, done: () => void) => void;
+  /** The prepare with that id, or null when the log does not hold it intact. */
+  readonly read: (op: Op, id: Checksum, done: (prepare: Prepare | null) => void) => void;
+  /** One at a time. `sequence` grows by the caller's count, for as long as the log is open. */
+  readonly writeSuperblock: (sequence: number, payload: Uint8Array, done: () => void) => void;
+  /** Bytes of all files. */
+  readonly usedBytes: () => number;
+  /** True when there was no space to make the next file ahead of need: appends go on until the current one is full. */
+  readonly isLowOnSpace: () => boolean;
+  /** Waits for what is under way. No call may follow. */
+  readonly close: (done: () => void) => void;
+}
+
+export interface OpenLogOptions {
+  readonly disk: Disk;
+  readonly identity: LogIdentity;
+  readonly superblock: Superblock;
+  readonly index: LocationIndex;
+  readonly segment: number;
+  readonly offset: number;
+  readonly segments: number;
+  readonly headers: number;
+  readonly onFatal: (error: Error) => void;
+}
+
+export class OpenLog implements Log {
+  private readonly options: OpenLogOptions;
+  private readonly commit: GroupCommit;
+  private readonly files: FileAllocator;
+  private superblock: Superblock;
+  private superblockBusy = false;
+  private callerSequence = -1;
+  private superblockIdle: (() => void) | null = null;
+  private state: 'open' | 'closing' | 'dead' = 'open';
+
+  constructor(options: OpenLogOptions) {
+    this.options = options;
+    this.superblock = options.superblock;
+    const { disk, identity, index } = options;
+    const { geometry } = options.superblock;
+    const onFailure = (error: DiskError): void => this.fail(error);
+    this.files = new FileAllocator({ ...options, geometry, onReady: () => this.commit.pump(), onFailure });
+    this.commit = new GroupCommit({ disk, identity, geometry, index, files: this.files, onFailure });
+  }
+
+  /** A failed write or sync is final: what the disk holds now is unknown (pitfall 27). */
+  private fail(error: DiskError): void {
+    if (this.state === 'dead') return;
+    this.state = 'dead';
+    this.commit.stop();
+    this.files.stop();
+    this.options.onFatal(new Error(`The disk failed (${error.code}, ${error.file}): ${error.message}`));
+  }
+
+  append(prepare: Prepare, done: () => void): void {
+    assert(this.state !== 'closing', 'nothing is appended to a log that is being closed');
+    assert(prepare.header.op >= 1, 'the root is never appended');
+    assert(prepare.header.cluster === this.options.identity.cluster, 'a prepare is of this cluster');
+    if (this.state === 'open') this.commit.append(prepare, done);
+  }
+
+  read(op: Op, id: Checksum, done: (prepare: Prepare | null) => void): void {
+    if (this.state === 'dead') return;
+    const { disk, index, identity } = this.options;
+    const finish = (prepare: Prepare | null): void => {
+      if (this.state !== 'dead') done(prepare);
+    };
+    const place = index.holds(op, id) ? index.place(op) : null;
+    // Asks the disk for something small, so that this answer too comes after the call has returned.
+    if (place === null) return disk.size(superblockFile, () => finish(null));
+    disk.read(fileName('segment', place.segment), place.offset, recordBytes(place.lengthBytes), (read) => {
+      const prepare = read.ok ? decodeRecord(read.value, place, identity) : null;
+      // The next append of this prepare writes it anew, behind everything else.
+      if ((prepare === null || prepare.header.id !== id) && index.holds(op, id)) index.clear(op);
+      finish(prepare !== null && prepare.header.id === id ? prepare : null);
+    });
+  }
+
+  writeSuperblock(sequence: number, payload: Uint8Array, done: () => void): void {
+    assert(this.state !== 'closing', 'nothing is written to a log that is being closed');
+    assert(!this.superblockBusy, 'one superblock write at a time');
+    assert(sequence > this.callerSequence, 'superblock writes are numbered upwards');
+    if (this.state === 'dead') return;
+    const { disk, identity } = this.options;
+    const superblock = { ...this.superblock, sequence: this.superblock.sequence + 1, payload: payload.slice() };
+    this.superblockBusy = true;
+    this.callerSequence = sequence;
+    writeSuperblock(disk, identity.hasher, superblock, (result) => {
+      if (this.state === 'dead') return;
+      if (!result.ok) {
+        return this.fail(result.error.cause ?? { code: 'io', file: superblockFile, message: result.error.message });
+      }
+      this.superblock = superblock;
+      this.superblockBusy = false;
+      const idle = this.superblockIdle;
+      this.superblockIdle = null;
+      done();
+      idle?.();
+    });
+  }
+
+  usedBytes(): number {
+    return superblockBytes + this.files.usedBytes();
+  }
+
+  isLowOnSpace(): boolean {
+    return this.files.lowOnSpace;
+  }
+
+  close(done: () => void): void {
+    assert(this.state !== 'closing', 'a log is closed once');
+    if (this.state === 'dead') return;
+    this.state = 'closing';
+    const superblockIdle = (next: () => void): void => {
+      if (this.superblockBusy) this.superblockIdle = next;
+      else next();
+    };
+    const end = (): void => {
+      if (this.state !== 'dead') this.options.disk.size(superblockFile, () => done());
+    };
+    this.commit.whenIdle(() => superblockIdle(() => this.files.whenIdle(end)));
+  }
+}

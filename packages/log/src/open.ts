@@ -1,0 +1,303 @@
+import { assert, type ClusterId, err, ok, type Result } from '@kimberlite/base';
+import { type Done, eachInTurn, inTurn, type Task } from './completion.ts';
+import type { Disk } from './disk.ts';
+import { checkFileHeader, encodeFileHeader, fileSizeBytes } from './file-header.ts';
+import { withDisk } from './format.ts';
+import { FoundSlots, type HeaderRepair } from './found-slots.ts';
+import {
+  blockBytes,
+  type FileKind,
+  fileName,
+  headerPlace,
+  headerRecordBytes,
+  type LogIdentity,
+  parseFileName,
+  recordBytes,
+  sequencesOf,
+  superblockFile,
+} from './layout.ts';
+import { type Log, OpenLog } from './log.ts';
+import { diskFailure, type LogError } from './log-error.ts';
+import { recoverLog, type Wanted } from './recovery.ts';
+import { type Damage, scanSegment } from './segment-scan.ts';
+import { chooseSuperblock, readSuperblockCopies, rewriteStaleCopies, type Superblock } from './superblock.ts';
+import { readTolerant } from './tolerant-read.ts';
+
+export interface OpenOptions extends LogIdentity {
+  readonly disk: Disk;
+  /** Called at most once; nothing completes afterwards. */
+  readonly onFatal: (error: Error) => void;
+}
+
+export interface OpenedLog {
+  /** Payload of the superblock. */
+  readonly superblock: Uint8Array;
+  readonly log: Log;
+  /** Table D over what was found. Once, before the first append. */
+  readonly recover: (wanted: Wanted) => ReturnType<typeof recoverLog>;
+}
+
+/** A log while it is opened: each step leaves here what the next ones need. */
+interface Opening {
+  readonly options: OpenOptions;
+  readonly files: readonly string[];
+  readonly superblock: Superblock;
+  readonly found: FoundSlots;
+}
+
+/**
+ * Opens a directory that `formatLog` made. Everything that was only written, by a process that was killed, is synced
+ * before it is believed; stale copies of the superblock and cut-off header records are written again (pitfall 62).
+ */
+export function openLog(options: OpenOptions, done: (result: Result<OpenedLog, LogError>) => void): void {
+  const { disk } = options;
+  disk.list((files) => {
+    if (!files.ok) return done(err(diskFailure(files.error)));
+    if (!files.value.includes(superblockFile)) return done(err(notFormatted(files.value)));
+    openSuperblock(options, files.value, (superblock) => {
+      if (!superblock.ok) return done(superblock);
+      const found = new FoundSlots(superblock.value.geometry, options);
+      const opening: Opening = { options, files: files.value, superblock: superblock.value, found };
+      inTurn<LogError>(
+        [
+          (next) => removeUnfinished(opening, next),
+          (next) => syncFiles(opening, next),
+          (next) => readHeaders(opening, next),
+          (next) => scanSegments(opening, next),
+          (next) => repairHeaders(opening, next),
+          (next) => clearTornWrites(opening, next),
+        ],
+        (result) => done(result.ok ? ok(openedLog(opening)) : result),
+      );
+    });
+  });
+}
+
+function notFormatted(files: readonly string[]): LogError {
+  const traces = files.filter((file) => parseFileName(file) !== null);
+  const detail = traces.length > 0 ? ' (a format was interrupted, or the superblock was removed)' : '';
+  return {
+    kind: 'not-formatted',
+    message: `The directory has no ${superblockFile}${detail}. Prepare it once with "kimberlite format".`,
+  };
+}
+
+function openSuperblock(
+  options: OpenOptions,
+  files: readonly string[],
+  done: (result: Result<Superblock, LogError>) => void,
+): void {
+  const { disk, hasher } = options;
+  assert(files.includes(superblockFile), 'the superblock is in the directory');
+  withDisk((next) => disk.sync(superblockFile, next))((synced) => {
+    if (!synced.ok) return done(synced);
+    readSuperblockCopies(disk, hasher, (copies) => {
+      if (!copies.ok) return done(copies);
+      const chosen = chooseSuperblock(copies.value);
+      if (!chosen.ok) return done(chosen);
+      const foreign = checkOwner(chosen.value, options.cluster, options.replica);
+      if (foreign !== null) return done(err(foreign));
+      rewriteStaleCopies(disk, hasher, copies.value, chosen.value, (result) => done(result.ok ? chosen : result));
+    });
+  });
+}
+
+function checkOwner(superblock: Superblock, cluster: ClusterId, replica: number): LogError | null {
+  if (superblock.cluster !== cluster) {
+    const message = `The directory belongs to cluster ${superblock.cluster}, this node to ${cluster}. Check clusterId and dataDir.`;
+    return { kind: 'foreign-cluster', message, file: superblockFile };
+  }
+  if (superblock.replica !== replica) {
+    const message = `The directory belongs to replica ${superblock.replica}, this node is replica ${replica}. Check replica and dataDir.`;
+    return { kind: 'foreign-replica', message, file: superblockFile };
+  }
+  return null;
+}
+
+function removeUnfinished({ options, files }: Opening, done: Done<LogError>): void {
+  const { disk } = options;
+  const unfinished = files.filter((file) => parseFileName(file)?.type === 'unfinished');
+  // Also without leftovers: a name that was not synced yet may be all there is of a file in use.
+  inTurn<LogError>(
+    [
+      (next) => eachInTurn(unfinished, (file, finished) => withDisk((end) => disk.remove(file, end))(finished), next),
+      withDisk((next) => disk.syncDirectory(next)),
+    ],
+    done,
+  );
+}
+
+const numberedFiles = (files: readonly string[]): { readonly kind: FileKind; readonly sequence: number }[] =>
+  (['headers', 'segment'] as const).flatMap((kind) => sequencesOf(files, kind).map((sequence) => ({ kind, sequence })));
+
+/** A killed process leaves writes that can be read and are not durable: nothing is believed before it is synced. */
+function syncFiles({ options, files }: Opening, done: Done<LogError>): void {
+  const sync = ({ kind, sequence }: { kind: FileKind; sequence: number }, finished: Done<LogError>): void =>
+    withDisk((end) => options.disk.sync(fileName(kind, sequence), end))(finished);
+  eachInTurn(numberedFiles(files), sync, done);
+}
+
+const damaged = (file: string, message: string): LogError => ({ kind: 'damaged', message, file });
+
+/** Size and file header. A damaged header is written again, since all it says is known otherwise. */
+function openNumbered(opening: Opening, kind: FileKind, sequence: number, done: Done<LogError>): void {
+  const { options, superblock } = opening;
+  const { disk } = options;
+  const file = fileName(kind, sequence);
+  const sizeBytes = fileSizeBytes(superblock.geometry, kind);
+  const expected = { kind, sequence, sizeBytes };
+  disk.size(file, (size) => {
+    if (!size.ok) return done(err(diskFailure(size.error)));
+    if (size.value !== sizeBytes) {
+      return done(
+        err(damaged(file, `${file} has ${size.value} bytes and should have ${sizeBytes}. Replace this replica.`)),
+      );
+    }
+    readTolerant(disk, file, 0, blockBytes, (read) => {
+      if (!read.ok) return done(err(diskFailure(read.error)));
+      const verdict = checkFileHeader(read.value, expected, options);
+      if (verdict === 'intact') return done(ok(undefined));
+      if (verdict === 'foreign')
+        return done(
+          err(
+            damaged(
+              file,
+              `${file} belongs to another replica, place or cluster. Restore the file of this one, or replace this replica.`,
+            ),
+          ),
+        );
+      if (verdict === 'version') {
+        return done(err({ kind: 'version', message: `${file} was written by another version of this program.`, file }));
+      }
+      const header = encodeFileHeader(expected, options);
+      inTurn<LogError>(
+        [withDisk((next) => disk.write(file, 0, header, next)), withDisk((next) => disk.sync(file, next))],
+        done,
+      );
+    });
+  });
+}
+
+function readHeaders(opening: Opening, done: Done<LogError>): void {
+  const { options, files, superblock, found } = opening;
+  const sequences = sequencesOf(files, 'headers');
+  const gap = sequences.findIndex((sequence, i) => sequence !== i + 1);
+  const missing = sequences.length === 0 ? 1 : gap + 1;
+  if (sequences.length === 0 || gap >= 0) {
+    const file = fileName('headers', missing);
+    return done(err(damaged(file, `${file} is missing. Restore it, or replace this replica.`)));
+  }
+  const readOne = (sequence: number, finished: Done<LogError>): void => {
+    const lengthBytes = superblock.geometry.headerSlots * headerRecordBytes;
+    openNumbered(opening, 'headers', sequence, (opened) => {
+      if (!opened.ok) return finished(opened);
+      readTolerant(options.disk, fileName('headers', sequence), blockBytes, lengthBytes, (read) => {
+        if (!read.ok) return finished(err(diskFailure(read.error)));
+        found.addHeaders(sequence, read.value);
+        finished(ok(undefined));
+      });
+    });
+  };
+  eachInTurn(sequences, readOne, done);
+}
+
+function scanSegments(opening: Opening, done: Done<LogError>): void {
+  const { options, files, superblock, found } = opening;
+  const sizeBytes = superblock.geometry.segmentBytes;
+  let orphan: LogError | null = null;
+  const scan = (segment: number, finished: Done<LogError>): void => {
+    const visitor = {
+      claim: (offset: number) => found.claim(segment, offset),
+      onDamage: (damage: Damage) => void found.damage.push(damage),
+      onRecord: (
+        prepare: { readonly header: { readonly op: number; readonly id: Parameters<typeof found.index.set>[2] } },
+        place: Parameters<typeof found.index.set>[1],
+      ) => {
+        const { op, id } = prepare.header;
+        found.noteUsed(segment, place.offset + recordBytes(place.lengthBytes));
+        if (found.hasHeadersFor(op)) return found.index.set(op, place, id);
+        const file = fileName('headers', headerPlace(superblock.geometry, op).sequence);
+        orphan = damaged(file, `${file} is missing, and op ${op} is in the log. Restore it, or replace this replica.`);
+      },
+    };
+    openNumbered(opening, 'segment', segment, (opened) => {
+      if (!opened.ok) return finished(opened);
+      withDisk((end) => scanSegment({ disk: options.disk, segment, sizeBytes, identity: options, visitor }, end))(
+        finished,
+      );
+    });
+  };
+  eachInTurn(sequencesOf(files, 'segment'), scan, (result) => {
+    done(result.ok && orphan !== null ? err(orphan) : result);
+  });
+}
+
+/** The prepare header at the repair's place, which the scan has just found intact. */
+function repairHeader(opening: Opening, repair: HeaderRepair, done: Done<LogError>): void {
+  const { options, superblock, found } = opening;
+  const { disk } = options;
+  const frame = 64;
+  disk.read(fileName('segment', repair.place.segment), repair.place.offset, blockBytes, (read) => {
+    if (!read.ok) return done(err(diskFailure(read.error)));
+    const record = found.repair(repair, read.value.subarray(frame));
+    const { sequence, offset } = headerPlace(superblock.geometry, repair.op);
+    withDisk((next) => disk.write(fileName('headers', sequence), offset, record, next))(done);
+  });
+}
+
+function repairHeaders(opening: Opening, done: Done<LogError>): void {
+  const { options, superblock, found } = opening;
+  const repairs = found.planRepairs();
+  const touched = new Set(repairs.map(({ op }) => headerPlace(superblock.geometry, op).sequence));
+  inTurn<LogError>(
+    [
+      (next) => eachInTurn(repairs, (repair, finished) => repairHeader(opening, repair, finished), next),
+      (next) =>
+        eachInTurn(
+          [...touched],
+          (sequence, finished) => withDisk((end) => options.disk.sync(fileName('headers', sequence), end))(finished),
+          next,
+        ),
+    ],
+    done,
+  );
+}
+
+function clearTornWrites({ options, found }: Opening, done: Done<LogError>): void {
+  const { disk } = options;
+  const torn = new Set(found.clearable());
+  for (const damage of found.damage) {
+    if (!torn.has(damage)) found.noteUsed(damage.segment, damage.offset + damage.lengthBytes);
+  }
+  const clear = (damage: Damage): Task<LogError> =>
+    withDisk((end) =>
+      disk.write(fileName('segment', damage.segment), damage.offset, new Uint8Array(damage.lengthBytes), end),
+    );
+  const sync = (segment: number): Task<LogError> => withDisk((end) => disk.sync(fileName('segment', segment), end));
+  const segments = new Set([...torn].map(({ segment }) => segment));
+  inTurn([...[...torn].map(clear), ...[...segments].map(sync)], done);
+}
+
+function openedLog({ options, files, superblock, found }: Opening): OpenedLog {
+  const segment = Math.max(1, ...found.usedEnd.keys());
+  const segments = sequencesOf(files, 'segment');
+  const log = new OpenLog({
+    ...options,
+    identity: options,
+    superblock,
+    index: found.index,
+    segment,
+    offset: found.usedEnd.get(segment) ?? blockBytes,
+    segments: Math.max(0, ...segments),
+    headers: sequencesOf(files, 'headers').length,
+  });
+  let source: FoundSlots | null = found;
+  const recover = (wanted: Wanted): ReturnType<typeof recoverLog> => {
+    assert(source !== null, 'a log is recovered once');
+    const { highest } = source;
+    const slots = source;
+    source = null;
+    return recoverLog({ highest, header: (op) => slots.header(op), body: (op) => slots.body(op) }, wanted);
+  };
+  return { superblock: superblock.payload, log, recover };
+}
