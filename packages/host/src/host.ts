@@ -5,7 +5,10 @@ import {
   type Hasher,
   protocolVersion,
   type ReplicaId,
+  replicaId,
   unreachable,
+  type View,
+  view,
 } from '@kimberlite/base';
 import { type Log, type OpenedLog, openLog } from '@kimberlite/log';
 import {
@@ -217,14 +220,12 @@ export class Host<State> {
       return this.hangUp(connection, 'wrong-cluster', message);
     }
     this.connections.greet(connection, hello.client);
-    const status = this.replica === undefined ? undefined : replicaStatus(this.replica);
     this.tell(connection, {
       type: 'welcome',
       protocolVersion,
       cluster,
       replica,
-      view: status?.view ?? (0 as ReplicaStatus['view']),
-      primary: status?.primary ?? replica,
+      ...this.whereTo(),
       members: members(),
     });
   }
@@ -236,8 +237,7 @@ export class Host<State> {
     if (number > 0) {
       const problem = this.checkRequest(request);
       if (problem !== null) {
-        const { view, primary } = replicaStatus(this.replica);
-        const refusal = { reason: 'invalid', retryAfterMs: 0, view, primary, message: problem } as const;
+        const refusal = { reason: 'invalid', retryAfterMs: 0, ...this.whereTo(), message: problem } as const;
         return this.tell(connection, { type: 'reply', reply: { type: 'refused', session, number, refusal } });
       }
     }
@@ -255,18 +255,19 @@ export class Host<State> {
     connection: ConnectionId,
     what: { query: number } | { session: ClientRequest['session']; number: ClientRequest['number'] },
   ): void {
-    const { replica } = this.options;
-    const refusal = {
-      reason: 'recovering',
-      retryAfterMs: 50,
-      view: 0 as ReplicaStatus['view'],
-      primary: replica,
-    } as const;
+    const refusal = { reason: 'recovering', retryAfterMs: 50, ...this.whereTo() } as const;
     const reply =
       'query' in what
         ? ({ type: 'query-refused', query: what.query, refusal } as const)
         : ({ type: 'refused', ...what, refusal } as const);
     this.tell(connection, { type: 'reply', reply });
+  }
+
+  /** Where a client should go, as far as this replica knows: itself, before it has booted. */
+  private whereTo(): { readonly view: View; readonly primary: ReplicaId } {
+    if (this.replica === undefined) return { view: view(0), primary: this.options.replica };
+    const status = replicaStatus(this.replica);
+    return { view: view(status.view), primary: replicaId(status.primary) };
   }
 
   private tellStatus(connection: ConnectionId): void {
@@ -283,7 +284,7 @@ export class Host<State> {
         role: status?.role ?? null,
         status: status?.status ?? 'recovering',
         view: status?.view ?? 0,
-        primary: status?.primary ?? replica,
+        primary: status === undefined ? replica : replicaId(status.primary),
         op: status?.op ?? 0,
         commit: status?.commit ?? 0,
         checkpoint: status?.checkpoint ?? 0,
@@ -323,7 +324,7 @@ export class Host<State> {
       this.post({ type: 'client-requests', requests });
     }
     this.connections.flush((connection, messages) => {
-      this.ports.clients.send(connection, this.options.codec.encodeServerFrame(messages));
+      for (const frame of this.options.codec.encodeServerFrames(messages)) this.ports.clients.send(connection, frame);
     });
   }
 
@@ -351,12 +352,12 @@ export class Host<State> {
 
   /** Clients learn of a view once its primary serves it: everything before that is no place to send anything. */
   private announceView(replica: Replica<State>): void {
-    const { view, status, primary, op, commit } = replicaStatus(replica);
-    if (view === this.told.view && status === this.told.status) return;
-    this.told = { view, status };
-    this.ports.journal.write('info', `replica is ${status}`, { view, status, primary, op, commit });
+    const { status, op, commit, ...now } = replicaStatus(replica);
+    if (now.view === this.told.view && status === this.told.status) return;
+    this.told = { view: now.view, status };
+    this.ports.journal.write('info', `replica is ${status}`, { view: now.view, primary: now.primary, op, commit });
     if (status !== 'normal') return;
-    this.connections.tellEveryone({ type: 'view', view, primary });
+    this.connections.tellEveryone({ type: 'view', ...this.whereTo() });
     this.scheduleTurn();
   }
 
