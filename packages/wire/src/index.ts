@@ -18,3 +18,4 @@ export {
 } from './commands.ts';
 export { parseJson, toBase64, toJson } from './json.ts';
 export { decodeOutcomes, encodeOutcomes } from './outcomes.ts';
+export { validate, validateQuery } from '@kimberlite/kernel';
