@@ -36,7 +36,7 @@ const readAhead = 32;
 
 /** During a view change only the new primary repairs (pitfall 18). */
 const mayRepair = <S>(r: Replica<S>): boolean =>
-  r.replicaCount > 1 && (r.status === 'normal' || (r.status === 'view-change' && r.phase === 'fetching'));
+  r.status === 'normal' || (r.status === 'view-change' && r.phase === 'fetching');
 
 /** Follows parent links down from the lowest linked op, as far as headers are known. */
 export function extendLinks<S>(r: Replica<S>): void {
@@ -126,6 +126,7 @@ function fetchBody<S>(r: Replica<S>, op: number, load: Map<number, number>): voi
     if (op > r.commit) readOwn(r, op, id);
     return;
   }
+  if (r.replicaCount === 1) throw new Error(`op ${op} is missing, and there is no other replica to repair it from`);
   const pending = r.fetches.get(op);
   const same = pending !== undefined && pending.id === id;
   if (same && !isLate(r, pending.sentUs)) return;

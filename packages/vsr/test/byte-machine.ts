@@ -1,0 +1,44 @@
+import { op as toOp } from '@kimberlite/base';
+import type { StateMachine } from '../src/index.ts';
+
+/** A list of everything applied, newest first; immutable, so that old states stay valid. */
+export interface ByteState {
+  readonly position: number;
+  readonly hash: number;
+  readonly body: string;
+  readonly before: ByteState | null;
+}
+
+const initial: ByteState = { position: 0, hash: 7, body: '', before: null };
+
+export const textOf = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
+export const bytesOf = (text: string): Uint8Array => Uint8Array.from(text, (c) => c.charCodeAt(0));
+
+const mix = (hash: number, text: string): number => {
+  let h = hash;
+  for (let i = 0; i < text.length; i++) h = (Math.imul(h, 31) + text.charCodeAt(i)) >>> 0;
+  return h;
+};
+
+/** Applies by remembering; rejects a body that begins with "bad", which is an outcome all the same. */
+export const byteMachine: StateMachine<ByteState> = {
+  initial: () => initial,
+  apply: (state, request) => {
+    const body = textOf(request.body);
+    if (body.startsWith('bad')) return { state, reply: bytesOf(`no ${body}`), effects: [] };
+    const position = state.position + 1;
+    const next = { position, hash: mix(state.hash, `${request.op}${request.timestamp}${body}`), body, before: state };
+    return { state: next, reply: bytesOf(`${position} ${body}`), effects: [body] };
+  },
+  query: (state) => bytesOf(`${state.position} ${state.body}`),
+  position: (state) => state.position,
+  stateHash: (state) => state.hash.toString(16).padStart(8, '0'),
+};
+
+export const bodiesOf = (state: ByteState): readonly string[] => {
+  const bodies: string[] = [];
+  for (let s: ByteState | null = state; s !== null && s.before !== null; s = s.before) bodies.push(s.body);
+  return bodies.reverse();
+};
+
+export { toOp };

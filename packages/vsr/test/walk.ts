@@ -1,0 +1,644 @@
+import {
+  type ClientId,
+  type Checksum,
+  clusterId,
+  type RandomState,
+  randomChance,
+  randomInt,
+  randomPick,
+  replicaId,
+  requestNumber,
+  seedRandom,
+  sessionNumber,
+  sha256Hasher,
+} from '@kimberlite/base';
+import {
+  type ClientReply,
+  type ClientRequest,
+  createReplica,
+  type Effect,
+  type Event,
+  initialDurableState,
+  type Message,
+  type Replica,
+  replicaStatus,
+  step,
+  type TimerName,
+} from '../src/index.ts';
+import { type ByteState, bodiesOf, byteMachine, bytesOf, textOf } from './byte-machine.ts';
+import { TestDisk } from './test-disk.ts';
+
+// A seeded random walk over a whole cluster: lost, late and doubled messages, cut links, crashes that lose unsynced
+// writes and tear others, rot, pauses, skewed schedules; then calm, in which everything has to come right.
+
+const cluster = clusterId('c0'.repeat(16));
+
+export interface WalkOptions {
+  readonly seed: number;
+  readonly replicas: number;
+  readonly clients: number;
+  readonly requestsPerClient: number;
+  /** Simulated seconds of trouble, then of calm. */
+  readonly troubleSeconds: number;
+  readonly calmSeconds: number;
+  /** Probabilities per message. */
+  readonly drop: number;
+  readonly duplicate: number;
+  /** Mean seconds between crashes, cuts and pauses anywhere; 0: none. */
+  readonly crashEvery: number;
+  readonly cutEvery: number;
+  readonly pauseEvery: number;
+  /** Probability that a crash of replica 0 also damages one of its slots. */
+  readonly rot: number;
+  /** Probability that a crash takes all replicas at once. */
+  readonly crashAll: number;
+}
+
+export interface WalkResult {
+  readonly acknowledged: number;
+  readonly answered: number;
+  readonly crashes: number;
+  readonly views: number;
+  readonly simulatedUs: number;
+  readonly messages: number;
+}
+
+interface Item {
+  readonly atUs: number;
+  readonly order: number;
+  readonly run: () => void;
+}
+
+class Agenda {
+  private readonly heap: Item[] = [];
+  private order = 0;
+
+  private before(a: Item, b: Item): boolean {
+    return a.atUs < b.atUs || (a.atUs === b.atUs && a.order < b.order);
+  }
+  private at(i: number): Item {
+    const item = this.heap[i];
+    if (item === undefined) throw new Error('heap');
+    return item;
+  }
+  add(atUs: number, run: () => void): void {
+    this.heap.push({ atUs, order: this.order++, run });
+    let i = this.heap.length - 1;
+    while (i > 0) {
+      const up = (i - 1) >> 1;
+      if (!this.before(this.at(i), this.at(up))) break;
+      this.swap(i, up);
+      i = up;
+    }
+  }
+  private swap(i: number, j: number): void {
+    const x = this.at(i);
+    this.heap[i] = this.at(j);
+    this.heap[j] = x;
+  }
+  take(): Item | null {
+    const first = this.heap[0];
+    const last = this.heap.pop();
+    if (first === undefined || last === undefined) return null;
+    if (this.heap.length > 0) {
+      this.heap[0] = last;
+      let i = 0;
+      for (;;) {
+        let least = i;
+        for (const child of [2 * i + 1, 2 * i + 2]) {
+          if (child < this.heap.length && this.before(this.at(child), this.at(least))) least = child;
+        }
+        if (least === i) break;
+        this.swap(i, least);
+        i = least;
+      }
+    }
+    return first;
+  }
+}
+
+interface Node {
+  readonly id: number;
+  readonly disk: TestDisk;
+  replica: Replica<ByteState> | null;
+  boot: number;
+  timers: Map<TimerName, number>;
+  pausedUntilUs: number;
+  skewUs: number;
+  appliedSeen: number;
+  /** What the replica knows to be intact since its boot. */
+  intact: Map<number, Checksum>;
+}
+
+interface Client {
+  readonly id: ClientId;
+  session: number;
+  registered: boolean;
+  next: number;
+  /** Number to body and whether any transmission may still take effect. */
+  readonly pending: Map<number, { body: string; sentUs: number; invokedUs: number }>;
+  readonly done: Map<number, { op: number; reply: string }>;
+  target: number;
+  query: { number: number; invokedUs: number; leastPosition: number; after: number } | null;
+  queryNumber: number;
+}
+
+export class Walk {
+  readonly options: WalkOptions;
+  readonly random: RandomState;
+  readonly nodes: Node[];
+  readonly clients: Client[];
+  readonly agenda = new Agenda();
+  readonly committed = new Map<number, Checksum>();
+  readonly hashes = new Map<number, string>();
+  readonly cut = new Set<string>();
+  nowUs = 1_000_000;
+  trouble = true;
+  acknowledged = 0;
+  answered = 0;
+  crashes = 0;
+  messages = 0;
+  /** Highest position any client has been told of, by a write or a read. */
+  toldPosition = 0;
+  trace: ((line: string) => void) | null = null;
+
+  constructor(options: WalkOptions) {
+    this.options = options;
+    this.random = seedRandom(options.seed);
+    this.nodes = Array.from({ length: options.replicas }, (_, id) => ({
+      id,
+      disk: new TestDisk(initialDurableState()),
+      replica: null,
+      boot: 0,
+      timers: new Map(),
+      pausedUntilUs: 0,
+      skewUs: randomInt(this.random, -100_000, 100_000),
+      appliedSeen: 0,
+      intact: new Map(),
+    }));
+    this.clients = Array.from({ length: options.clients }, (_, i) => ({
+      id: (i + 1).toString(16).padStart(32, '0') as ClientId,
+      session: 0,
+      registered: false,
+      next: 1,
+      pending: new Map(),
+      done: new Map(),
+      target: 0,
+      query: null,
+      queryNumber: 0,
+    }));
+  }
+
+  run(): WalkResult {
+    const { troubleSeconds, calmSeconds } = this.options;
+    for (const node of this.nodes) this.boot(node);
+    for (const client of this.clients) this.clientTurn(client);
+    this.plan(this.options.crashEvery, () => this.crashSomething());
+    this.plan(this.options.cutEvery, () => this.cutSomething());
+    this.plan(this.options.pauseEvery, () => this.pauseSomething());
+    const calmUs = this.nowUs + troubleSeconds * 1e6;
+    this.agenda.add(calmUs, () => this.calm());
+    const endUs = calmUs + calmSeconds * 1e6;
+    for (;;) {
+      const item = this.agenda.take();
+      if (item === null || item.atUs > endUs) break;
+      this.nowUs = Math.max(this.nowUs, item.atUs);
+      item.run();
+      if (!this.trouble && this.finished()) break;
+    }
+    this.judge();
+    return {
+      acknowledged: this.acknowledged,
+      answered: this.answered,
+      crashes: this.crashes,
+      views: Math.max(...this.nodes.map((n) => n.replica?.view ?? 0)),
+      simulatedUs: this.nowUs,
+      messages: this.messages,
+    };
+  }
+
+  private plan(everySeconds: number, act: () => void): void {
+    if (everySeconds === 0) return;
+    const next = (): void => {
+      const pauseUs = Math.ceil(everySeconds * 1e6 * (0.2 + 1.6 * (randomInt(this.random, 0, 1000) / 1000)));
+      this.agenda.add(this.nowUs + pauseUs, () => {
+        if (!this.trouble) return;
+        act();
+        next();
+      });
+    };
+    next();
+  }
+
+  // Faults.
+
+  private crashSomething(): void {
+    if (randomChance(this.random, this.options.crashAll)) for (const node of this.nodes) this.crash(node);
+    else this.crash(randomPick(this.random, this.nodes));
+  }
+
+  private crash(node: Node): void {
+    if (node.replica === null) return;
+    this.crashes++;
+    this.trace?.(`${this.nowUs} crash ${node.id}`);
+    node.replica = null;
+    node.boot++;
+    node.disk.crash(this.random);
+    node.timers.clear();
+    if (node.id === 0 && randomChance(this.random, this.options.rot)) this.damage(node);
+    const boot = node.boot;
+    const downUs = randomInt(this.random, 10_000, randomChance(this.random, 0.3) ? 3_000_000 : 300_000);
+    this.agenda.add(this.nowUs + downUs, () => {
+      if (node.boot === boot && node.replica === null) this.boot(node);
+    });
+  }
+
+  private damage(node: Node): void {
+    const ops = [...node.disk.slots.keys()];
+    if (ops.length === 0) return;
+    const slot = node.disk.slot(randomPick(this.random, ops.slice(-12)));
+    if (randomChance(this.random, 0.7)) slot.body = 'bad';
+    else slot.header = 'bad';
+  }
+
+  private cutSomething(): void {
+    const kind = randomInt(this.random, 0, 3);
+    if (kind === 0) this.cut.clear();
+    const a = randomPick(this.random, this.nodes).id;
+    for (const { id: b } of this.nodes) {
+      if (a === b) continue;
+      if (kind === 1 || kind === 3) this.cut.add(`${a}-${b}`);
+      if (kind === 2 || kind === 3) this.cut.add(`${b}-${a}`);
+    }
+  }
+
+  private pauseSomething(): void {
+    const node = randomPick(this.random, this.nodes);
+    node.pausedUntilUs = this.nowUs + randomInt(this.random, 100_000, 3_000_000);
+  }
+
+  private calm(): void {
+    this.trouble = false;
+    this.cut.clear();
+    for (const node of this.nodes) {
+      node.pausedUntilUs = 0;
+      if (node.replica === null) this.boot(node);
+    }
+  }
+
+  // Nodes.
+
+  private boot(node: Node): void {
+    node.boot++;
+    this.trace?.(`${this.nowUs} boot ${node.id}`);
+    const recovered = node.disk.recover();
+    node.appliedSeen = 0;
+    node.intact = new Map();
+    for (const { op, id, state } of recovered.slots) if (state === 'durable' && id !== null) node.intact.set(op, id);
+    node.replica = createReplica<ByteState>({
+      cluster,
+      replica: replicaId(node.id),
+      replicaCount: this.options.replicas,
+      hasher: sha256Hasher,
+      seed: randomInt(this.random, 0, 2 ** 31),
+      nonce: `${node.id}.${node.boot}`,
+      stateMachine: byteMachine,
+      durable: node.disk.superblock,
+      recovered,
+    });
+    this.event(node, { type: 'start' });
+  }
+
+  /** Runs an event now, or when the node's pause ends. */
+  private event(node: Node, event: Event): void {
+    const { boot } = node;
+    if (node.replica === null) return;
+    if (node.pausedUntilUs > this.nowUs) {
+      this.agenda.add(node.pausedUntilUs + 1, () => {
+        if (node.boot === boot) this.event(node, event);
+      });
+      return;
+    }
+    const clock = { monotonicUs: this.nowUs, realtimeUs: this.nowUs + node.skewUs + 1_700_000_000_000_000 };
+    if (this.trace !== null && !(event.type === 'timer' && event.timer === 'ping')) {
+      const text = event.type === 'message' ? `${event.message.type} from ${event.message.from}` : event.type === 'timer' ? event.timer : event.type;
+      if (!/ping|pong|heartbeat/.test(text)) this.trace(`${this.nowUs} r${node.id} ${text}`);
+    }
+    const effects = step(node.replica, event, clock);
+    for (const effect of effects) this.effect(node, effect);
+    this.observe(node);
+    if (this.trace !== null && node.replica !== null) {
+      const s = node.replica;
+      const line = `${s.status} ${s.phase} v${s.view}/${s.logView} head ${s.head} commit ${s.commit} applied ${s.applied}`;
+      if (this.lastLine.get(node.id) !== line) this.trace(`    r${node.id}: ${line}`);
+      this.lastLine.set(node.id, line);
+    }
+  }
+  private readonly lastLine = new Map<number, string>();
+
+  private effect(node: Node, effect: Effect): void {
+    const { boot } = node;
+    const later = (lowUs: number, highUs: number, run: () => void): void =>
+      this.agenda.add(this.nowUs + randomInt(this.random, lowUs, highUs), () => {
+        if (node.boot === boot) run();
+      });
+    switch (effect.type) {
+      case 'send-message':
+        return this.transmit(node.id, effect.to, effect.message);
+      case 'broadcast':
+        for (const other of this.nodes) if (other !== node) this.transmit(node.id, other.id, effect.message);
+        return;
+      case 'set-timer': {
+        const dueUs = this.nowUs + effect.delayMs * 1000;
+        node.timers.set(effect.timer, dueUs);
+        return this.agenda.add(dueUs, () => {
+          if (node.boot !== boot || node.timers.get(effect.timer) !== dueUs) return;
+          node.timers.delete(effect.timer);
+          this.event(node, { type: 'timer', timer: effect.timer });
+        });
+      }
+      case 'cancel-timer':
+        node.timers.delete(effect.timer);
+        return;
+      case 'write-to-log': {
+        const work = { kind: 'log' as const, prepare: effect.prepare };
+        const { op, id } = effect.prepare.header;
+        if (node.disk.pending.some((p) => p.kind === 'log' && p.prepare.header.op === op)) {
+          throw new Error(`two writes to op ${op} in flight`);
+        }
+        if (node.intact.get(op) === id) throw new Error(`intact op ${op} rewritten`);
+        node.intact.delete(op);
+        node.disk.pending.push(work);
+        return later(200, 8000, () => {
+          node.disk.pending = node.disk.pending.filter((p) => p !== work);
+          node.disk.finish(work);
+          node.intact.set(op, id);
+          this.event(node, { type: 'log-written', op, id });
+        });
+      }
+      case 'flush-to-disk': {
+        const work = { kind: 'superblock' as const, sequence: effect.sequence, state: effect.state };
+        node.disk.pending.push(work);
+        return later(500, 12_000, () => {
+          node.disk.pending = node.disk.pending.filter((p) => p !== work);
+          node.disk.finish(work);
+          this.event(node, { type: 'superblock-written', sequence: effect.sequence });
+        });
+      }
+      case 'read-from-log':
+        return later(50, 1000, () => {
+          const { op, id } = effect;
+          this.event(node, { type: 'prepare-read', op, id, prepare: node.disk.read(op, id) });
+        });
+      case 'notify-client':
+        return later(50, 2000, () => this.reply(effect.client, effect.reply));
+      case 'apply-effects':
+      case 'stopped':
+        return;
+    }
+  }
+
+  private transmit(from: number, to: number, message: Message): void {
+    this.messages++;
+    if (this.cut.has(`${from}-${to}`)) return;
+    if (this.trouble && randomChance(this.random, this.options.drop)) return;
+    const copies = this.trouble && randomChance(this.random, this.options.duplicate) ? 2 : 1;
+    for (let i = 0; i < copies; i++) {
+      const slow = this.trouble && randomChance(this.random, 0.02);
+      const delayUs = slow ? randomInt(this.random, 10_000, 2_000_000) : randomInt(this.random, 100, 3000);
+      this.agenda.add(this.nowUs + delayUs, () => {
+        const node = this.nodes[to];
+        if (node !== undefined) this.event(node, { type: 'message', message });
+      });
+    }
+  }
+
+  // Checks.
+
+  private observe(node: Node): void {
+    const r = node.replica;
+    if (r === null) return;
+    for (let op = Math.max(1, node.appliedSeen + 1, r.logLow); op <= r.applied; op++) {
+      const id = r.log.get(op)?.id;
+      if (id === undefined) continue;
+      const known = this.committed.get(op);
+      if (known === undefined) this.committed.set(op, id);
+      else if (known !== id) throw new Error(`replica ${node.id} forked at op ${op}`);
+    }
+    node.appliedSeen = Math.max(node.appliedSeen, r.applied);
+    const hash = byteMachine.stateHash(r.state);
+    const known = this.hashes.get(r.applied);
+    if (known === undefined) this.hashes.set(r.applied, hash);
+    else if (known !== hash) throw new Error(`replica ${node.id} diverged at op ${r.applied}`);
+  }
+
+  private finished(): boolean {
+    const total = this.options.requestsPerClient;
+    if (!this.clients.every((c) => c.done.size === total && c.query === null)) return false;
+    const statuses = this.nodes.map((n) => (n.replica === null ? null : replicaStatus(n.replica)));
+    const first = statuses[0] ?? null;
+    return statuses.every(
+      (s) => s !== null && s.status === 'normal' && s.applied === s.op && first !== null && s.op === first.op && s.stateHash === first.stateHash,
+    );
+  }
+
+  private judge(): void {
+    const { seed } = this.options;
+    if (!this.finished()) {
+      const states = this.nodes.map((n) => (n.replica === null ? 'down' : JSON.stringify(describe(n.replica))));
+      const clients = this.clients.map((c) => `${c.done.size} done, pending ${[...c.pending.keys()].join()} session ${c.session} query ${JSON.stringify(c.query)}`);
+      throw new Error(`seed ${seed}: no calm\n${states.join('\n')}\n${clients.join('\n')}`);
+    }
+    const replica = this.nodes[0]?.replica;
+    if (replica === null || replica === undefined) throw new Error('no replica');
+    const bodies = bodiesOf(replica.state);
+    if (new Set(bodies).size !== bodies.length) throw new Error(`seed ${seed}: a request was applied twice`);
+    for (const client of this.clients) {
+      let last = -1;
+      for (let number = 1; number <= this.options.requestsPerClient; number++) {
+        const body = bodyFor(client.id, number);
+        const at = bodies.indexOf(body);
+        if (body.startsWith('bad')) {
+          if (at >= 0) throw new Error(`seed ${seed}: a rejected request was applied`);
+          continue;
+        }
+        if (at < 0) throw new Error(`seed ${seed}: acknowledged ${body} is lost`);
+        if (at < last) throw new Error(`seed ${seed}: ${body} took effect out of order`);
+        if (client.done.get(number)?.reply !== `${at + 1} ${body}`) throw new Error(`seed ${seed}: wrong reply for ${body}`);
+        last = at;
+      }
+    }
+  }
+
+  // Clients.
+
+  private clientTurn(client: Client): void {
+    this.agenda.add(this.nowUs + randomInt(this.random, 1000, 30_000), () => {
+      this.act(client);
+      this.clientTurn(client);
+    });
+  }
+
+  private act(client: Client): void {
+    const total = this.options.requestsPerClient;
+    if (!client.registered) {
+      if (randomChance(this.random, 0.3)) client.target = randomInt(this.random, 0, this.nodes.length - 1);
+      return this.request(client, { session: 0, number: 0, body: '' });
+    }
+    const resendUs = 150_000;
+    let resent = false;
+    for (const [number, pending] of client.pending) {
+      if (this.nowUs - pending.sentUs < resendUs) continue;
+      pending.sentUs = this.nowUs;
+      if (!resent && randomChance(this.random, 0.5)) client.target = randomInt(this.random, 0, this.nodes.length - 1);
+      resent = true;
+      this.request(client, { session: client.session, number, body: pending.body });
+    }
+    const burst = randomInt(this.random, 0, 3);
+    for (let i = 0; i < burst && client.next <= total && client.pending.size < 16; i++) {
+      const number = client.next++;
+      const body = bodyFor(client.id, number);
+      client.pending.set(number, { body, sentUs: this.nowUs, invokedUs: this.nowUs });
+      this.request(client, { session: client.session, number, body });
+    }
+    this.maybeQuery(client);
+  }
+
+  private maybeQuery(client: Client): void {
+    if (client.query !== null) {
+      if (this.nowUs - client.query.invokedUs < 400_000) return;
+      client.query = null;
+    }
+    const wants = this.trouble ? randomChance(this.random, 0.3) : client.done.size < this.options.requestsPerClient;
+    if (!wants) return;
+    const number = ++client.queryNumber;
+    const after = randomChance(this.random, 0.7) ? client.next - 1 : 0;
+    client.query = { number, invokedUs: this.nowUs, leastPosition: this.toldPosition, after };
+    const query = {
+      client: client.id,
+      session: sessionNumber(client.session),
+      query: number,
+      after: requestNumber(after),
+      level: { type: 'linearizable' as const },
+      body: bytesOf(''),
+    };
+    const target = client.target;
+    this.agenda.add(this.nowUs + randomInt(this.random, 100, 2000), () => {
+      const node = this.nodes[target];
+      if (node !== undefined) this.event(node, { type: 'client-query', query });
+    });
+  }
+
+  private request(client: Client, what: { session: number; number: number; body: string }): void {
+    const body = bytesOf(what.body);
+    let floor = 1;
+    while (client.done.has(floor)) floor++;
+    const request: ClientRequest = {
+      client: client.id,
+      session: sessionNumber(what.session),
+      number: requestNumber(what.number),
+      floor: requestNumber(what.session === 0 ? 0 : floor),
+      checksum: sha256Hasher(body),
+      body,
+    };
+    const target = client.target;
+    if (this.trouble && randomChance(this.random, this.options.drop)) return;
+    this.agenda.add(this.nowUs + randomInt(this.random, 100, 2000), () => {
+      const node = this.nodes[target];
+      if (node !== undefined) this.event(node, { type: 'client-requests', requests: [request] });
+    });
+  }
+
+  private reply(id: ClientId, reply: ClientReply): void {
+    const client = this.clients.find((c) => c.id === id);
+    if (client === undefined) return;
+    switch (reply.type) {
+      case 'registered':
+        client.registered = true;
+        if (client.session !== 0 && client.session !== reply.session) throw new Error('registered twice');
+        client.session = reply.session;
+        return;
+      case 'outcome': {
+        const known = client.done.get(reply.number);
+        const text = textOf(reply.body);
+        if (known !== undefined && (known.op !== reply.op || known.reply !== text)) {
+          throw new Error(`two outcomes for request ${reply.number}`);
+        }
+        if (known !== undefined) return;
+        client.done.set(reply.number, { op: reply.op, reply: text });
+        client.pending.delete(reply.number);
+        this.acknowledged++;
+        this.told(text);
+        return;
+      }
+      case 'answer': {
+        const q = client.query;
+        if (q === null || q.number !== reply.query) return;
+        client.query = null;
+        this.answered++;
+        const text = textOf(reply.body);
+        const position = Number(text.split(' ')[0]);
+        if (position < q.leastPosition) {
+          throw new Error(`seed ${this.options.seed}: stale read: ${position} after ${q.leastPosition} was told`);
+        }
+        this.told(text);
+        return;
+      }
+      case 'refused':
+      case 'query-refused': {
+        client.target = reply.refusal.primary;
+        if (reply.type === 'query-refused' && client.query?.number === reply.query) client.query = null;
+        return;
+      }
+      case 'evicted':
+      case 'mismatch':
+        throw new Error(`seed ${this.options.seed}: a client was told ${reply.type}`);
+    }
+  }
+
+  private told(text: string): void {
+    if (text.startsWith('no')) return;
+    this.toldPosition = Math.max(this.toldPosition, Number(text.split(' ')[0]));
+  }
+}
+
+const bodyFor = (client: string, number: number): string =>
+  `${number % 7 === 3 ? 'bad' : 'put'}-${Number.parseInt(client, 16)}-${number}`;
+
+const describe = (r: Replica<ByteState>): unknown => ({
+  ...replicaStatus(r),
+  phase: r.phase,
+  logView: r.logView,
+  linkedLow: r.linkedLow,
+  durable: { view: r.durable.view, logView: r.durable.logView },
+  silent: r.silent,
+  serving: r.serving,
+  voted: r.voted,
+  dvcs: [...r.dvcs.values()],
+  fetches: [...r.fetches],
+  faults: [...r.slots].filter(([, s]) => s.faulty),
+});
+
+/** A mix of options that depends on the seed alone. */
+export function optionsFor(seed: number): WalkOptions {
+  const random = seedRandom(seed * 7 + 1);
+  const replicas = randomPick(random, [1, 2, 3, 3, 3, 3, 4, 5, 5, 6]);
+  return {
+    seed,
+    replicas,
+    clients: randomInt(random, 1, 4),
+    requestsPerClient: randomInt(random, 20, 60),
+    troubleSeconds: randomInt(random, 2, 8),
+    calmSeconds: 40,
+    drop: randomPick(random, [0, 0.01, 0.05, 0.2]),
+    duplicate: randomPick(random, [0, 0.05, 0.3]),
+    crashEvery: randomPick(random, [0, 0.3, 1, 3]),
+    cutEvery: randomPick(random, [0, 0, 0.5, 2]),
+    pauseEvery: randomPick(random, [0, 0, 1, 3]),
+    rot: replicas < 3 ? 0 : randomPick(random, [0, 0, 0.3]),
+    crashAll: randomPick(random, [0, 0.1, 0.5]),
+  };
+}
+
+export const walk = (seed: number, change: Partial<WalkOptions> = {}): WalkResult =>
+  new Walk({ ...optionsFor(seed), ...change }).run();
