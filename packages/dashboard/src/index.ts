@@ -1,1 +1,1 @@
-export {};
+export { dashboardPage } from './page.ts';
