@@ -1,4 +1,5 @@
-import { type RandomState, randomChance, randomFloat, randomInt } from '@kimberlite/base';
+import { type RandomState, randomChance, randomInt } from '@kimberlite/base';
+import { randomExponential } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
 import { digestBytes, type Trace } from './trace.ts';
 
@@ -52,11 +53,9 @@ export interface NetworkCounts {
   clogged: number;
 }
 
-/** Exponential with that mean, at most twenty times it. */
 export function randomLatencyUs(random: RandomState, faults: LinkFaults): number {
-  const extra = Math.max(0, faults.latencyMeanUs - faults.latencyMinUs);
-  const u = 1 - randomFloat(random);
-  return Math.floor(faults.latencyMinUs + Math.min(20 * extra, -extra * Math.log(u)));
+  const mean = Math.max(0, faults.latencyMeanUs - faults.latencyMinUs);
+  return Math.floor(faults.latencyMinUs + randomExponential(random, mean));
 }
 
 /**

@@ -146,6 +146,11 @@ export class Host<State> {
     return { ...replicaStatus(this.replica), diskUsedBytes: this.log?.usedBytes() ?? 0 };
   }
 
+  /** The replica's state, to be looked at and never touched: the simulator's checkers judge by it. */
+  inspect(): Readonly<Replica<State>> | undefined {
+    return this.replica;
+  }
+
   /** Hands over, refuses new work, syncs and closes the log. Safe to call more than once. */
   stop(done: () => void): void {
     if (this.phase === 'stopped' || this.phase === 'failed') return done();

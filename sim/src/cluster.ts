@@ -1,0 +1,290 @@
+import {
+  type ClusterId,
+  crc32,
+  type Hasher,
+  type RandomState,
+  type ReplicaId,
+  randomInt,
+  randomU32,
+  sha256Hasher,
+} from '@kimberlite/base';
+import { Host } from '@kimberlite/host';
+import type { KernelState } from '@kimberlite/kernel';
+import { formatLog, type Geometry } from '@kimberlite/log';
+import { encodeDurableState, initialDurableState, type Replica, type StateMachine } from '@kimberlite/vsr';
+import { type Codec, createCodec, createKernelStateMachine, decodeCommands, decodeOutcomes } from '@kimberlite/wire';
+import type { Checker, DurableViews, Failure, FailureKind } from './checkers/checker.ts';
+import { ClientLinks } from './client-links.ts';
+import { SimClock } from './clock.ts';
+import { SimDisk } from './disk.ts';
+import { watchSuperblock } from './durable-views.ts';
+import { Machine, type MachineOutlets } from './machine.ts';
+import { SimNetwork } from './network.ts';
+import type { RunOptions } from './options.ts';
+import { Scheduler } from './scheduler.ts';
+import { createTrace, digestText, type Trace } from './trace.ts';
+
+export const simCluster = '51000000000000000000000000000051' as ClusterId;
+
+/** Frames, requests and boots, counted for the report and against hollow runs. */
+export interface ClusterCounts {
+  boots: number;
+  crashes: number;
+  midTurnCrashes: number;
+  viewChanges: number;
+  commits: number;
+}
+
+export interface ClusterSetup {
+  readonly seed: number;
+  readonly nodes: number;
+  readonly options: RunOptions;
+  readonly hasher?: Hasher;
+  readonly createCheckers: (fail: (kind: FailureKind, message: string) => void) => readonly Checker[];
+}
+
+/** The smallest files the log allows, so that runs reach their ends. */
+const geometry: Geometry = { segmentBytes: 1_228_800, headerSlots: 256 };
+
+const nothingDurable: DurableViews = { view: 0, logView: 0 };
+
+const randomHex128 = (random: RandomState): string =>
+  Array.from({ length: 4 }, () => randomU32(random).toString(16).padStart(8, '0')).join('');
+
+/**
+ * A whole cluster in one process: the shipped host, replica, log and codecs of every node over simulated ports.
+ * The first failure is kept; whoever drives the run looks at it after each event.
+ */
+export class Cluster {
+  readonly scheduler: Scheduler;
+  readonly trace: Trace;
+  readonly network: SimNetwork;
+  readonly links: ClientLinks;
+  readonly machines: readonly Machine[];
+  readonly codec: Codec;
+  readonly hasher: Hasher;
+  readonly nodes: number;
+  readonly counts: ClusterCounts = { boots: 0, crashes: 0, midTurnCrashes: 0, viewChanges: 0, commits: 0 };
+  failure: Failure | null = null;
+  /** Machines whose end is a fault of ours: a disk that was made to fail. */
+  readonly expectedToStop = new Set<number>();
+  private readonly setup: ClusterSetup;
+  private readonly random: RandomState;
+  private readonly checkers: readonly Checker[];
+  /** Read off each disk as it syncs. */
+  private readonly durableViews: DurableViews[] = [];
+  private highestNormalView = 0;
+  private highestCommit = 0;
+
+  constructor(setup: ClusterSetup) {
+    this.setup = setup;
+    this.nodes = setup.nodes;
+    this.scheduler = new Scheduler(setup.seed);
+    this.trace = createTrace(setup.options.recordTrace ?? false);
+    this.random = this.scheduler.random('cluster');
+    this.hasher = setup.hasher ?? sha256Hasher;
+    this.codec = createCodec({ hasher: this.hasher });
+    this.checkers = setup.createCheckers((kind, message) => this.fail(kind, message));
+    const { scheduler, trace, nodes } = this;
+    this.network = new SimNetwork({
+      scheduler,
+      trace,
+      nodes,
+      deliver: (from, to, frame) => {
+        const machine = this.machines[to];
+        machine?.input(() => machine.host?.receivePeer(from as ReplicaId, frame));
+      },
+    });
+    this.links = new ClientLinks({ scheduler, trace, nodeEnd: this.nodeEnd() });
+    const outlets = this.outlets();
+    this.machines = Array.from({ length: nodes }, (_, index) => {
+      const platter = new SimDisk({
+        schedule: (delayUs, run) => void scheduler.after(delayUs, run),
+        random: scheduler.random(`disk ${index}`),
+      });
+      const watched = watchSuperblock(platter, (views) => this.keepDurableViews(index, views));
+      const disk = setup.options.plants?.disk?.(watched, index) ?? watched;
+      const clock = new SimClock(scheduler);
+      return new Machine({ replica: index as ReplicaId, disk, platter, clock, scheduler, outlets });
+    });
+  }
+
+  fail(kind: FailureKind, message: string): void {
+    if (this.failure !== null) return;
+    this.failure = { kind, message, atUs: this.scheduler.nowUs };
+    this.note('FAILURE', `${kind}: ${message}`);
+  }
+
+  note(kind: string, text: string): void {
+    this.trace.event(this.scheduler.nowUs, kind, digestText(text), () => text);
+  }
+
+  /** Formats every directory and boots every machine; `done` when all are formatted. */
+  format(done: () => void): void {
+    let waiting = this.nodes;
+    for (const { disk, replica } of this.machines) {
+      const superblock = encodeDurableState(initialDurableState());
+      const identity = { hasher: this.hasher, crc32, cluster: simCluster, replica };
+      formatLog({ disk, ...identity, superblock, geometry }, (result) => {
+        if (!result.ok) return this.fail('fatal', `replica ${replica} cannot be formatted: ${result.error.message}`);
+        waiting -= 1;
+        if (waiting === 0) done();
+      });
+    }
+  }
+
+  boot(index: number): void {
+    const machine = this.machines[index];
+    if (machine === undefined || machine.power !== 'off') return;
+    this.counts.boots += 1;
+    this.note('boot', `replica ${index}`);
+    const nonce = randomHex128(this.random);
+    const seed = randomU32(this.random);
+    const { plants, timing } = this.setup.options;
+    const codec = this.watchedCodec(index);
+    const machineOf = createKernelStateMachine();
+    const stateMachine = this.watchedMachine(plants?.stateMachine?.(machineOf, index) ?? machineOf, index);
+    machine.boot(
+      randomInt(this.random, 0, 1_000_000_000),
+      (ports) =>
+        new Host({
+          cluster: simCluster,
+          replica: index as ReplicaId,
+          replicaCount: this.nodes,
+          hasher: this.hasher,
+          crc32,
+          codec: plants?.codec?.(codec, index) ?? codec,
+          stateMachine,
+          seed,
+          nonce,
+          ports,
+          members: () => [],
+          describe: () => ({ endpoint: null, adminUrl: null, dataDir: `sim-${index}`, pid: index, version: 'sim' }),
+          ...(timing === undefined ? {} : { timing }),
+        }),
+      () => this.note('opened', `replica ${index}`),
+    );
+  }
+
+  crash(index: number): void {
+    const machine = this.machines[index];
+    if (machine === undefined || machine.power === 'off') return;
+    machine.crash();
+  }
+
+  /** The replica's state while its process runs. */
+  state(index: number): Replica<KernelState> | undefined {
+    const machine = this.machines[index];
+    return machine === undefined || machine.power === 'off' ? undefined : machine.host?.inspect();
+  }
+
+  /** States of the running replicas. */
+  get states(): readonly Replica<KernelState>[] {
+    return this.machines.flatMap((_, index) => this.state(index) ?? []);
+  }
+
+  tellReturned(call: Parameters<NonNullable<Checker['returned']>>[0]): void {
+    for (const checker of this.checkers) checker.returned?.(call);
+  }
+
+  tellEnded(ending: Parameters<NonNullable<Checker['ended']>>[0]): void {
+    for (const checker of this.checkers) checker.ended?.(ending);
+  }
+
+  private keepDurableViews(index: number, { view, logView }: DurableViews): void {
+    const before = this.durableViews[index] ?? nothingDurable;
+    this.durableViews[index] = { view: Math.max(view, before.view), logView: Math.max(logView, before.logView) };
+  }
+
+  private nodeEnd(): ConstructorParameters<typeof ClientLinks>[0]['nodeEnd'] {
+    return {
+      opened: (node, connection) => {
+        const machine = this.machines[node];
+        if (machine === undefined || machine.power === 'off') return false;
+        machine.input(() => machine.host?.clientOpened(connection));
+        return true;
+      },
+      received: (node, connection, frame) => {
+        const machine = this.machines[node];
+        machine?.input(() => machine.host?.receiveClient(connection, frame));
+      },
+      closed: (node, connection) => {
+        const machine = this.machines[node];
+        machine?.input(() => machine.host?.clientClosed(connection));
+      },
+    };
+  }
+
+  private outlets(): MachineOutlets {
+    return {
+      sendPeer: (from, to, frame) => this.network.send(from, to, frame),
+      sendClient: (_from, connection, frame) => this.links.sendToClient(connection, frame),
+      closeClient: (_from, connection) => this.links.closeFromNode(connection),
+      applied: () => {},
+      journal: (from, level, message, fields) => {
+        this.note('journal', `replica ${from} ${level}: ${message} ${JSON.stringify(fields)}`);
+      },
+      fatal: (from, error) => {
+        if (!this.expectedToStop.has(from)) this.fail('fatal', `replica ${from}: ${error.stack ?? error.message}`);
+        this.note('fatal', `replica ${from}: ${error.message}`);
+        this.crash(from);
+      },
+      down: (from) => {
+        this.counts.crashes += 1;
+        this.note('down', `replica ${from}`);
+        this.network.reset(from);
+        this.links.nodeDown(from, randomInt(this.random, 0, 3) === 0);
+        for (const checker of this.checkers) checker.down?.(from);
+      },
+      turned: (from) => this.turned(from),
+    };
+  }
+
+  private turned(index: number): void {
+    const state = this.state(index);
+    if (state === undefined) return;
+    this.setup.options.plants?.turned?.(state, index);
+    if (state.status === 'normal' && state.view > this.highestNormalView) {
+      this.highestNormalView = state.view;
+      this.counts.viewChanges += 1;
+    }
+    if (state.commit > this.highestCommit) {
+      this.highestCommit = state.commit;
+      this.counts.commits = state.commit;
+    }
+    for (const checker of this.checkers) checker.turned?.(index, state);
+  }
+
+  private watchedCodec(index: number): Codec {
+    const { codec } = this;
+    return {
+      ...codec,
+      encodePeerMessage: (message) => {
+        const durable = this.durableViews[index] ?? nothingDurable;
+        for (const checker of this.checkers) checker.sent?.(index, message, durable);
+        return codec.encodePeerMessage(message);
+      },
+    };
+  }
+
+  private watchedMachine(machine: StateMachine<KernelState>, replica: number): StateMachine<KernelState> {
+    return {
+      ...machine,
+      apply: (state, request) => {
+        const applied = machine.apply(state, request);
+        const commands = decodeCommands(request.body);
+        const outcomes = decodeOutcomes(applied.reply);
+        const execution = {
+          replica,
+          request,
+          commands: commands.ok ? commands.value : [],
+          outcomes: outcomes.ok ? outcomes.value : [],
+          position: machine.position(applied.state),
+          stateHash: machine.stateHash(applied.state),
+        };
+        for (const checker of this.checkers) checker.executed?.(execution);
+        return applied;
+      },
+    };
+  }
+}

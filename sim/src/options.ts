@@ -1,0 +1,54 @@
+import type { Codec } from '@kimberlite/wire';
+import type { KernelState } from '@kimberlite/kernel';
+import type { Replica, StateMachine, Timing } from '@kimberlite/vsr';
+import type { CrashableDisk } from './machine.ts';
+
+/** Kinds of fault a run may draw. */
+export const faultKinds = [
+  'loss',
+  'duplication',
+  'reordering',
+  'replay',
+  'slow-network',
+  'partition',
+  'isolate',
+  'one-way',
+  'bridge',
+  'clog',
+  'crash',
+  'crash-mid-turn',
+  'crash-all',
+  'pause',
+  'skew',
+  'clock-jump',
+  'client-crash',
+  'client-cut',
+  'slow-disk',
+  'rot',
+] as const;
+export type FaultKind = (typeof faultKinds)[number];
+
+/**
+ * Parts of a replica that a test may replace by a broken one, to see that a checker notices. The shipped code
+ * knows nothing of it: these are the ports and arguments it has anyway.
+ */
+export interface Plants {
+  readonly disk?: (disk: CrashableDisk, replica: number) => CrashableDisk;
+  readonly stateMachine?: (machine: StateMachine<KernelState>, replica: number) => StateMachine<KernelState>;
+  readonly codec?: (codec: Codec, replica: number) => Codec;
+  /** After every input: may change the replica's state. */
+  readonly turned?: (state: Replica<KernelState>, replica: number) => void;
+}
+
+export interface RunOptions {
+  /** Drawn from the seed when left out: 3 mostly, 5 or 1 sometimes. */
+  readonly nodes?: number;
+  /** Kinds of fault this run uses; drawn from the seed when left out. */
+  readonly faults?: readonly FaultKind[];
+  /** Virtual seconds of faults and load; drawn from the seed when left out. */
+  readonly seconds?: number;
+  /** Keep one line an event. */
+  readonly recordTrace?: boolean;
+  readonly plants?: Plants;
+  readonly timing?: Partial<Timing>;
+}

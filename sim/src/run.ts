@@ -1,0 +1,278 @@
+import { type Hasher, type RandomState, randomChance, randomInt, randomPick } from '@kimberlite/base';
+import type { KernelState } from '@kimberlite/kernel';
+import type { Replica } from '@kimberlite/vsr';
+import type { Failure } from './checkers/checker.ts';
+import { createCheckers } from './checkers/index.ts';
+import { SimClient } from './client.ts';
+import { Cluster, simCluster } from './cluster.ts';
+import { drawFaults, Nemesis } from './nemesis.ts';
+import type { FaultKind, RunOptions } from './options.ts';
+import { shuffled } from './random.ts';
+import { Scheduler } from './scheduler.ts';
+import { Workload, type WorkloadOptions } from './workload.ts';
+
+export interface RunStats {
+  readonly nodes: number;
+  readonly acknowledged: number;
+  readonly unknown: number;
+  readonly notApplied: number;
+  readonly commits: number;
+  readonly viewChanges: number;
+  readonly crashes: number;
+  readonly faults: Readonly<Record<string, number>>;
+  readonly messages: number;
+  readonly events: number;
+  readonly simulatedSeconds: number;
+}
+
+export interface RunResult {
+  readonly seed: number;
+  readonly ok: boolean;
+  readonly failure: Failure | null;
+  readonly traceHash: string;
+  readonly stats: RunStats;
+  /** One line an event, when the run was asked to keep them. */
+  readonly trace: readonly string[];
+}
+
+/** What is drawn from the seed before anything runs. */
+export interface RunPlan {
+  readonly nodes: number;
+  readonly faults: readonly FaultKind[];
+  readonly seconds: number;
+  readonly clients: number;
+  readonly workload: WorkloadOptions;
+  readonly giveUpUs: number;
+  /** Replicas that stay dead when the faults stop: never more than a quorum can do without. */
+  readonly leaveDown: readonly number[];
+  /** At the end everything loses its power once more, and must still have everything. */
+  readonly finalBlackout: boolean;
+}
+
+// Bounds of the phase without faults, in virtual seconds: well above every timeout of the protocol.
+const startSecondsMax = 10;
+const recoverySecondsMax = 20;
+const convergeSecondsMax = 20;
+/** Calls that must be answered after the faults have stopped. */
+const recoveredCallsMin = 20;
+/** Messages a second between any two replicas of an idle cluster: heartbeats, their answers, pings. */
+const idleMessagesPerPairMax = 150;
+/** Fewer calls answered than this make a run hollow. */
+const acknowledgedMin = 50;
+
+export function planRun(random: RandomState, options: RunOptions): RunPlan {
+  const nodes = options.nodes ?? randomPick(random, [1, 3, 3, 3, 3, 3, 3, 5, 5, 5]);
+  const faults = options.faults ?? drawFaults(random, nodes);
+  const minority = Math.ceil(nodes / 2) - 1;
+  const down = randomChance(random, 0.3) ? randomInt(random, 0, minority) : 0;
+  const everyone = Array.from({ length: nodes }, (_, index) => index);
+  return {
+    nodes,
+    faults,
+    seconds: options.seconds ?? randomInt(random, 4, 10),
+    clients: randomInt(random, 2, 6),
+    workload: {
+      keys: randomPick(random, [2, 4, 8]),
+      window: randomPick(random, [1, 1, 2, 4]),
+      thinkUs: randomPick(random, [5_000, 20_000, 60_000]),
+      readRate: randomPick(random, [0.2, 0.4, 0.6]),
+      sharedRate: randomPick(random, [0, 0.1]),
+    },
+    giveUpUs: randomPick(random, [1_000_000, 3_000_000, 8_000_000]),
+    leaveDown: faults.includes('rot') ? [] : shuffled(random, everyone).slice(0, down),
+    finalBlackout: randomChance(random, 0.3),
+  };
+}
+
+class Run {
+  readonly cluster: Cluster;
+  readonly workload: Workload;
+  readonly nemesis: Nemesis;
+  private readonly plan: RunPlan;
+  private readonly clients: readonly SimClient[];
+
+  constructor(seed: number, options: RunOptions, hasher: Hasher | undefined) {
+    const setup = { seed, options, createCheckers, ...(hasher === undefined ? {} : { hasher }) };
+    this.plan = planRun(new Scheduler(seed).random('plan'), options);
+    const { plan } = this;
+    this.cluster = new Cluster({ ...setup, nodes: plan.nodes });
+    const { scheduler, links, codec, hasher: clusterHasher } = this.cluster;
+    this.clients = Array.from(
+      { length: plan.clients },
+      (_, index) =>
+        new SimClient({
+          scheduler,
+          links,
+          codec,
+          hasher: clusterHasher,
+          cluster: simCluster,
+          nodes: plan.nodes,
+          index,
+          giveUpUs: plan.giveUpUs,
+        }),
+    );
+    this.workload = new Workload({
+      scheduler,
+      clients: this.clients,
+      options: plan.workload,
+      returned: (call) => this.cluster.tellReturned(call),
+    });
+    this.nemesis = new Nemesis({
+      cluster: this.cluster,
+      workload: this.workload,
+      kinds: plan.faults,
+      clients: plan.clients,
+      seconds: plan.seconds,
+    });
+  }
+
+  /** Runs for so many virtual seconds at most, until `reached` or a failure; says whether `reached`. */
+  private within(seconds: number, reached: () => boolean): boolean {
+    const { cluster } = this;
+    const until = cluster.scheduler.nowUs + seconds * 1_000_000;
+    let done = reached();
+    while (!done && cluster.failure === null && cluster.scheduler.step(until)) done = reached();
+    return done && cluster.failure === null;
+  }
+
+  execute(): void {
+    const { cluster, workload, nemesis, plan } = this;
+    cluster.format(() => {
+      cluster.machines.forEach((_, index) => cluster.boot(index));
+    });
+    workload.start();
+    if (!this.within(startSecondsMax, () => workload.ready)) return this.stuck('a healthy cluster did not start');
+    nemesis.start();
+    this.within(plan.seconds, () => false);
+    if (cluster.failure !== null) return;
+    nemesis.collectAmbient();
+    nemesis.stop(plan.leaveDown);
+    this.recover();
+    if (cluster.failure !== null) return;
+    if (plan.finalBlackout) this.blackout();
+    if (cluster.failure !== null) return;
+    this.expectIdle();
+    if (cluster.failure !== null) return;
+    cluster.tellEnded({ history: workload.history, replicas: cluster.states });
+    if (cluster.failure === null) this.expectSubstance();
+  }
+
+  private stuck(what: string): void {
+    this.cluster.fail('liveness', `${what}; ${this.describe()}`);
+  }
+
+  /** The phase of liveness: a quorum is well again, so everything must work, end and agree. */
+  private recover(): void {
+    const { workload, cluster } = this;
+    const before = workload.history.acknowledged;
+    const enough = (): boolean => workload.history.acknowledged >= before + recoveredCallsMin;
+    if (!this.within(recoverySecondsMax, enough)) return this.stuck('the faults stopped, and nothing is answered');
+    workload.running = false;
+    const ended = (): boolean => this.clients.every((client) => client.inFlight === 0);
+    if (!this.within(recoverySecondsMax, ended)) return this.stuck(`${workload.open} calls never end`);
+    for (const client of this.clients) client.stop();
+    if (!this.within(convergeSecondsMax, () => this.converged())) this.stuck('the replicas do not converge');
+    cluster.note('phase', 'converged');
+  }
+
+  private blackout(): void {
+    const { cluster, plan } = this;
+    cluster.note('phase', 'blackout');
+    cluster.machines.forEach((_, index) => cluster.crash(index));
+    cluster.machines.forEach((_, index) => {
+      if (!plan.leaveDown.includes(index)) cluster.boot(index);
+    });
+    if (!this.within(convergeSecondsMax, () => this.converged()))
+      this.stuck('after a blackout the replicas do not converge');
+  }
+
+  private converged(): boolean {
+    const { cluster, plan } = this;
+    const { states } = cluster;
+    const [first] = states;
+    if (first === undefined || states.length !== plan.nodes - plan.leaveDown.length) return false;
+    return states.every(
+      (state) =>
+        state.status === 'normal' &&
+        state.view === first.view &&
+        state.head === first.head &&
+        state.commit === state.head &&
+        state.applied === state.commit &&
+        state.machine.stateHash(state.state) === first.machine.stateHash(first.state),
+    );
+  }
+
+  private expectIdle(): void {
+    const { cluster, plan } = this;
+    const before = cluster.network.counts.sent;
+    const { commit } = cluster.states[0] ?? { commit: 0 };
+    this.within(1, () => false);
+    if (cluster.failure !== null) return;
+    const sent = cluster.network.counts.sent - before;
+    const bound = idleMessagesPerPairMax * plan.nodes * (plan.nodes - 1);
+    if (sent > bound) cluster.fail('liveness', `an idle cluster sent ${sent} messages in a second, more than ${bound}`);
+    if (!this.converged()) this.stuck('an idle cluster fell apart');
+    if (cluster.states.some((state) => state.commit !== commit)) this.stuck('an idle cluster commits');
+  }
+
+  /** A run in which nothing happened proves nothing (pitfall 44). */
+  private expectSubstance(): void {
+    const { cluster, workload, nemesis, plan } = this;
+    const { acknowledged } = workload.history;
+    if (acknowledged < acknowledgedMin) cluster.fail('hollow', `only ${acknowledged} calls were answered`);
+    const silent = plan.faults.filter((kind) => !nemesis.fired.has(kind));
+    if (silent.length > 0) cluster.fail('hollow', `drawn, but never struck: ${silent.join(', ')}`);
+  }
+
+  private describe(): string {
+    return this.cluster.machines
+      .map((machine, index) => {
+        const state = this.cluster.state(index);
+        if (state === undefined) return `replica ${index} is ${machine.power}`;
+        return `replica ${index} ${describeState(state)}`;
+      })
+      .join('; ');
+  }
+
+  result(seed: number): RunResult {
+    const { cluster, workload, nemesis, plan } = this;
+    const ends = workload.history.calls.map((call) => call.end?.type ?? 'unknown');
+    for (const state of cluster.states) cluster.note('end', describeState(state));
+    return {
+      seed,
+      ok: cluster.failure === null,
+      failure: cluster.failure,
+      traceHash: cluster.trace.hash(),
+      stats: {
+        nodes: plan.nodes,
+        acknowledged: workload.history.acknowledged,
+        unknown: ends.filter((type) => type === 'unknown').length,
+        notApplied: ends.filter((type) => type === 'not-applied').length,
+        commits: cluster.counts.commits,
+        viewChanges: cluster.counts.viewChanges,
+        crashes: cluster.counts.crashes,
+        faults: Object.fromEntries([...nemesis.fired].sort(([a], [b]) => (a < b ? -1 : 1))),
+        messages: cluster.network.counts.sent,
+        events: cluster.scheduler.steps,
+        simulatedSeconds: cluster.scheduler.nowUs / 1_000_000,
+      },
+      trace: cluster.trace.lines(),
+    };
+  }
+}
+
+const describeState = (state: Replica<KernelState>): string =>
+  `${state.status} view ${state.view} log view ${state.logView} head ${state.head} commit ${state.commit} applied ${state.applied} state ${state.machine.stateHash(state.state).slice(0, 8)}`;
+
+/** One run of one seed, from an empty cluster to its verdict. The same seed and options give the same trace hash. */
+export function runSeed(seed: number, options: RunOptions = {}, hasher?: Hasher): RunResult {
+  const run = new Run(seed, options, hasher);
+  try {
+    run.execute();
+  } catch (error) {
+    // An assertion of the simulator, or of code it calls outside any replica.
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    run.cluster.fail('fatal', text);
+  }
+  return run.result(seed);
+}

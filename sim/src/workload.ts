@@ -1,0 +1,211 @@
+import { type RandomState, randomChance, randomInt, randomPick } from '@kimberlite/base';
+import type { CommandInput } from '@kimberlite/kernel';
+import { decodeOutcomes, decodeQueryAnswer, encodeCommands, encodeQuery } from '@kimberlite/wire';
+import type { QueryEnd, RequestEnd, SimClient } from './client.ts';
+import { type Call, type CallEnd, History } from './history.ts';
+import type { Scheduler } from './scheduler.ts';
+
+export interface WorkloadOptions {
+  /** Rows the clients fight over, in each of two tables. */
+  readonly keys: number;
+  /** Calls each client keeps in flight. */
+  readonly window: number;
+  /** Mean pause between the end of one call and the next. */
+  readonly thinkUs: number;
+  readonly readRate: number;
+  /** Share of writes that carry an idempotency id which another client then uses for the same command. */
+  readonly sharedRate: number;
+}
+
+export const simTenant = 1;
+const tables = ['rows', 'more'] as const;
+
+const setup: readonly CommandInput[] = [
+  { type: 'CreateTenant', tenantId: simTenant, name: 'sim' },
+  ...tables.map(
+    (table): CommandInput => ({
+      type: 'CreateTable',
+      tenantId: simTenant,
+      table,
+      columns: { id: 'int', value: 'text' },
+      primaryKey: ['id'],
+    }),
+  ),
+];
+
+interface Shared {
+  readonly table: string;
+  readonly key: number;
+  readonly marker: string;
+}
+
+/**
+ * What the clients do: inserts, updates, upserts, deletes and gets on few rows, so that they meet. Every write
+ * stores a value of its own, so that a value read names the write it came from.
+ */
+export class Workload {
+  readonly history = new History();
+  /** Set once the tables exist. */
+  ready = false;
+  running = true;
+  private readonly scheduler: Scheduler;
+  private readonly clients: readonly SimClient[];
+  private readonly options: WorkloadOptions;
+  private readonly random: RandomState;
+  private readonly returned: (call: Call) => void;
+  private readonly epochs: number[];
+  private shared: Shared[] = [];
+  private markers = 0;
+
+  constructor(options: {
+    readonly scheduler: Scheduler;
+    readonly clients: readonly SimClient[];
+    readonly options: WorkloadOptions;
+    readonly returned: (call: Call) => void;
+  }) {
+    this.scheduler = options.scheduler;
+    this.clients = options.clients;
+    this.options = options.options;
+    this.returned = options.returned;
+    this.random = options.scheduler.random('workload');
+    this.epochs = options.clients.map(() => 0);
+  }
+
+  start(): void {
+    this.clients.forEach((client) => client.start());
+    this.createTables();
+  }
+
+  /** Calls that have not ended. */
+  get open(): number {
+    return this.history.calls.filter((call) => call.end === null).length;
+  }
+
+  /** The client's process dies with its calls; another starts in its place after a while. */
+  crashClient(index: number, downUs: number): void {
+    const client = this.clients[index];
+    if (client === undefined) return;
+    this.epochs[index] = (this.epochs[index] ?? 0) + 1;
+    const epoch = this.epochs[index];
+    client.crash();
+    this.scheduler.after(downUs, () => {
+      if (this.epochs[index] !== epoch) return;
+      client.restart();
+      if (this.ready) this.startLanes(index);
+    });
+  }
+
+  private createTables(): void {
+    const [first] = this.clients;
+    first?.submit(encodeCommands(setup), (end) => {
+      // Anything but an outcome, and it is tried again: a table that is there already does no harm.
+      if (end.type !== 'outcome') return void this.scheduler.after(50_000, () => this.createTables());
+      this.ready = true;
+      this.clients.forEach((_, index) => this.startLanes(index));
+    });
+  }
+
+  private startLanes(index: number): void {
+    const epoch = this.epochs[index];
+    for (let lane = 0; lane < this.options.window; lane++) this.later(index, epoch ?? 0);
+  }
+
+  private later(index: number, epoch: number): void {
+    this.scheduler.after(randomInt(this.random, 0, 2 * this.options.thinkUs), () => {
+      if (this.running && this.epochs[index] === epoch) this.next(index, epoch);
+    });
+  }
+
+  private next(index: number, epoch: number): void {
+    const client = this.clients[index];
+    if (client === undefined) return;
+    const { random } = this;
+    const table = randomPick(random, tables);
+    const key = randomInt(random, 1, this.options.keys);
+    if (randomChance(random, this.options.readRate)) return this.get(client, index, epoch, table, key);
+    const shared = this.shared.length > 0 && randomChance(random, 0.5) ? this.shared.shift() : undefined;
+    if (shared !== undefined) return this.write(client, index, epoch, { ...shared, type: 'upsert', isShared: true });
+    if (randomChance(random, this.options.sharedRate)) {
+      const marker = `shared-${this.markers++}`;
+      this.shared.push({ table, key, marker });
+      return this.write(client, index, epoch, { table, key, marker, type: 'upsert', isShared: true });
+    }
+    const type = randomPick(random, ['insert', 'update', 'upsert', 'upsert', 'delete'] as const);
+    this.write(client, index, epoch, { table, key, marker: `c${index}-${this.markers++}`, type, isShared: false });
+  }
+
+  private write(
+    client: SimClient,
+    index: number,
+    epoch: number,
+    what: Shared & { readonly type: Exclude<Call['type'], 'get'>; readonly isShared: boolean },
+  ): void {
+    const { table, key, marker, type, isShared } = what;
+    const idempotencyId = isShared ? marker : null;
+    const call = this.history.invoke({
+      client: index,
+      table,
+      key,
+      type,
+      marker,
+      idempotencyId,
+      invokedUs: this.scheduler.nowUs,
+    });
+    client.submit(encodeCommands([commandOf(call)]), (end) => this.finish(call, this.endOfRequest(end), epoch));
+  }
+
+  private get(client: SimClient, index: number, epoch: number, table: string, key: number): void {
+    const invokedUs = this.scheduler.nowUs;
+    const nothing = { marker: '', idempotencyId: null };
+    const call = this.history.invoke({ client: index, table, key, type: 'get', ...nothing, invokedUs });
+    const body = encodeQuery({ tenantId: simTenant, table, where: { id: key }, select: ['value'] });
+    client.ask(body, { type: 'linearizable' }, (end) => this.finish(call, this.endOfQuery(end), epoch));
+  }
+
+  private finish(call: Call, end: CallEnd, epoch: number): void {
+    call.end = end;
+    this.returned(call);
+    if (this.running && this.epochs[call.client] === epoch) this.later(call.client, epoch);
+  }
+
+  private endOfRequest(end: RequestEnd): CallEnd {
+    const at = { returnedAt: this.history.next(), returnedUs: this.scheduler.nowUs };
+    if (end.type !== 'outcome') return { type: end.type, ...at };
+    const outcomes = decodeOutcomes(end.body);
+    const outcome = outcomes.ok ? outcomes.value[0] : undefined;
+    if (outcome === undefined) throw new Error('a reply without an outcome');
+    const { position } = outcome;
+    if (!outcome.ok) return { type: 'rejected', ...at, op: end.op, position, code: outcome.error.code };
+    const { timestamp, isReplay } = outcome;
+    return { type: 'ok', ...at, op: end.op, position, timestamp, isReplay, value: null };
+  }
+
+  private endOfQuery(end: QueryEnd): CallEnd {
+    const at = { returnedAt: this.history.next(), returnedUs: this.scheduler.nowUs };
+    if (end.type === 'failed') return { type: 'unknown', ...at };
+    const answer = decodeQueryAnswer(end.body);
+    if (!answer.ok || !answer.value.ok) throw new Error('a query of the workload is answered');
+    const { rows, position } = answer.value.value;
+    const value = rows[0]?.['value'];
+    const found = typeof value === 'string' ? value : null;
+    return { type: 'ok', ...at, op: end.op, position, timestamp: end.timestamp, isReplay: false, value: found };
+  }
+}
+
+function commandOf(call: Call): CommandInput {
+  const { table, key, marker, type, idempotencyId } = call;
+  const target = { tenantId: simTenant, table, ...(idempotencyId === null ? {} : { idempotencyId }) };
+  switch (type) {
+    case 'insert':
+      return { type: 'Insert', ...target, row: { id: key, value: marker } };
+    case 'upsert':
+      return { type: 'Upsert', ...target, row: { id: key, value: marker } };
+    case 'update':
+      return { type: 'Update', ...target, key: { id: key }, set: { value: marker } };
+    // The id is what tells one delete from another; nobody uses it twice.
+    case 'delete':
+      return { type: 'Delete', ...target, key: { id: key }, idempotencyId: marker };
+    case 'get':
+      throw new Error('a get is no command');
+  }
+}
