@@ -1,10 +1,14 @@
+export { type Applied, type AppliedBatch, applyBatch, applyCommitted, type CommittedCommand } from './apply.ts';
 export { showCell, showRow, toJson } from './cell.ts';
 export type * from './command.ts';
 export type * from './effect.ts';
 export type * from './error.ts';
 export * from './limits.ts';
 export type * from './outcome.ts';
+export { type QueryState, query } from './query.ts';
 export type * from './query-types.ts';
+export { decode } from './decode.ts';
+export { encode, recomputeStateHash, stateHash } from './encode.ts';
 export { type KernelState, initialState } from './state.ts';
 export { commandTypes, validate } from './validate.ts';
 export { validateQuery } from './validate-query.ts';

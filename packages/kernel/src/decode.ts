@@ -1,0 +1,304 @@
+import { assert, concatBytes, err, isHex128, isNatural, isWellFormed, ok, type Result } from '@kimberlite/base';
+import { fillIndex, makeTable } from './apply-schema.ts';
+import { canonicalJson, isJsonValue, isRecord, parseCanonicalJson } from './canonical-json.ts';
+import { toCell } from './cell.ts';
+import { Digest } from './digest.ts';
+import { digestEntity, digestRow, indexPlain, type Part, part, tablePlain, tenantPlain } from './entry-digest.ts';
+import { digestOutcome } from './idempotency.ts';
+import { rowKey } from './index-entry.ts';
+import { intKey, namedKey, tenantKey } from './key.ts';
+import { type Edit, newEdit, OrderedMap } from './ordered-map.ts';
+import type { Outcome } from './outcome.ts';
+import { PackedReader, type Plain } from './packed.ts';
+import {
+  emptyWindow,
+  type IdempotencyWindow,
+  type IndexState,
+  initialState,
+  type KernelState,
+  type TableState,
+  type TenantState,
+} from './state.ts';
+import { checkColumns, checkPrimaryKey } from './validate-schema.ts';
+import { checkTitle, isName } from './validate-value.ts';
+import type { Cell, Column } from './value.ts';
+
+// The inverse of `encode`. The bytes come from a disk or another replica: everything is checked, nothing
+// throws, and what is accepted encodes to the same bytes again.
+
+type Members = Readonly<Record<string, Plain | undefined>>;
+
+/** A state under construction. */
+interface Building {
+  readonly edit: Edit;
+  position: number;
+  op: number;
+  timestamp: number;
+  budgetBytes: number;
+  usedBytes: number;
+  tenants: OrderedMap<TenantState>;
+  tables: OrderedMap<TableState>;
+  indexes: OrderedMap<IndexState>;
+  idempotency: OrderedMap<IdempotencyWindow>;
+  readonly digest: Digest;
+  /** The table the rows read last belong to: they come table by table. */
+  current: TableState | undefined;
+}
+
+const one = new Digest();
+
+const isWhole = (value: Plain | undefined): value is number => isNatural(value);
+const isList = (value: Plain | undefined): value is readonly Plain[] => Array.isArray(value);
+
+function members(value: Plain, names: readonly string[]): Members | undefined {
+  if (!isRecord(value)) return undefined;
+  const keys = Object.keys(value);
+  return keys.length === names.length && names.every((name) => Object.hasOwn(value, name))
+    ? (value as Members)
+    : undefined;
+}
+
+/** Counts and hashes an entity. */
+function admit(into: Building, which: Part, key: string, value: Plain, tenantId: number): void {
+  const bytes = digestEntity(one, which, key, value);
+  into.digest.add(one);
+  into.usedBytes += bytes;
+  const tenant = tenantId === 0 ? undefined : into.tenants.get(tenantKey(tenantId));
+  assert(tenantId === 0 || tenant !== undefined, 'the tenant was read before what it has');
+  if (tenant !== undefined) tenant.usedBytes += bytes;
+}
+
+function readHeader(into: Building, key: string, value: Plain): boolean {
+  const header = members(value, ['position', 'op', 'timestamp', 'budgetBytes']);
+  if (header === undefined || key !== '') return false;
+  const { position, op, timestamp, budgetBytes } = header;
+  if (!isWhole(position) || !isWhole(op) || !isWhole(timestamp)) return false;
+  if (!isWhole(budgetBytes)) return false;
+  Object.assign(into, { position, op, timestamp, budgetBytes });
+  return true;
+}
+
+/** The tenant id an 8-byte key stands for. */
+function tenantOfKey(key: string): number {
+  let value = key.charCodeAt(0) - 128;
+  for (let i = 1; i < 8; i++) value = value * 256 + key.charCodeAt(i);
+  return value;
+}
+
+function readTenant(into: Building, key: string, value: Plain): boolean {
+  const tenant = members(value, ['name', 'quotaBytes', 'created']);
+  if (tenant === undefined || key.length !== 8) return false;
+  const { name, quotaBytes, created } = tenant;
+  const tenantId = tenantOfKey(key);
+  if (!isWhole(tenantId) || tenantId === 0 || !checkTitle(name, '').ok || typeof name !== 'string') return false;
+  if (!isWhole(created) || !(quotaBytes === null || isWhole(quotaBytes))) return false;
+  const read: TenantState = { edit: into.edit, tenantId, name, quotaBytes, created, tables: 0, usedBytes: 0 };
+  into.tenants = into.tenants.set(key, read, into.edit);
+  admit(into, part.tenant, key, tenantPlain(read), 0);
+  return true;
+}
+
+function readPlaces(value: Plain | undefined, count: number): readonly number[] | undefined {
+  if (!isList(value) || value.length === 0) return undefined;
+  const places: number[] = [];
+  for (const place of value) {
+    if (!isWhole(place) || place >= count || places.includes(place)) return undefined;
+    places.push(place);
+  }
+  return places;
+}
+
+function readTable(into: Building, key: string, value: Plain): boolean {
+  const table = members(value, ['tenantId', 'name', 'columns', 'key', 'created']);
+  if (table === undefined) return false;
+  const { tenantId, name, created } = table;
+  if (!isWhole(tenantId) || !isName(name) || !isWhole(created)) return false;
+  const tenant = into.tenants.get(tenantKey(tenantId));
+  const columns = isList(table['columns']) ? checkColumns(table['columns']) : undefined;
+  if (tenant === undefined || columns?.ok !== true || key !== namedKey(tenantId, name)) return false;
+  const keyPlaces = readPlaces(table['key'], columns.value.length);
+  if (keyPlaces === undefined) return false;
+  const keyNames = keyPlaces.map((place) => (columns.value[place] as Column).name);
+  if (!checkPrimaryKey(columns.value, keyNames).ok) return false;
+  const read = makeTable({ tenantId, name, columns: columns.value, keyPlaces, created });
+  read.edit = into.edit;
+  into.tables = into.tables.set(key, read, into.edit);
+  tenant.tables += 1;
+  admit(into, part.table, key, tablePlain(read), tenantId);
+  return true;
+}
+
+function readIndex(into: Building, key: string, value: Plain): boolean {
+  const index = members(value, ['tenantId', 'name', 'table', 'places', 'unique', 'created']);
+  if (index === undefined) return false;
+  const { tenantId, name, table: tableName, unique, created } = index;
+  if (!isWhole(tenantId) || !isName(name) || !isName(tableName)) return false;
+  if (typeof unique !== 'boolean' || !isWhole(created) || key !== namedKey(tenantId, name)) return false;
+  const table = into.tables.get(namedKey(tenantId, tableName));
+  const places = table === undefined ? undefined : readPlaces(index['places'], table.columns.length);
+  if (table === undefined || places?.every((place) => table.columns[place]?.type !== 'json') !== true) return false;
+  const read: IndexState = {
+    edit: into.edit,
+    key,
+    tenantId,
+    name,
+    table: tableName,
+    places,
+    unique,
+    created,
+    entries: OrderedMap.empty(),
+    entryBytes: 0,
+  };
+  into.indexes = into.indexes.set(key, read, into.edit);
+  table.indexes = [...table.indexes, key];
+  admit(into, part.index, key, indexPlain(read), tenantId);
+  return true;
+}
+
+/** Whether a stored cell is what its column's type would have made of it. */
+function isCanonicalCell(column: Column, cell: Cell): boolean {
+  if (cell === null) return column.nullable;
+  switch (column.type) {
+    case 'int':
+    case 'timestamp':
+      return typeof cell === 'bigint' || Number.isSafeInteger(cell);
+    case 'json': {
+      if (typeof cell !== 'string') return false;
+      try {
+        const value = parseCanonicalJson(cell);
+        return isJsonValue(value) && canonicalJson(value) === cell;
+      } catch {
+        return false;
+      }
+    }
+    case 'text':
+      return typeof cell === 'string' && isWellFormed(cell);
+    case 'bytes':
+      return cell instanceof Uint8Array;
+    default:
+      return typeof cell !== 'string' && toCell(column.type, cell) === cell;
+  }
+}
+
+/** The table whose key the record's key begins with; rows come in the order of their tables. */
+function tableOfRow(into: Building, key: string): TableState | undefined {
+  if (into.current !== undefined && key.startsWith(into.current.key)) return into.current;
+  const at = into.tables.descend(`${key}\u00ff`);
+  if (at.key === undefined || !key.startsWith(at.key)) return undefined;
+  into.current = at.value;
+  return at.value;
+}
+
+function readRow(into: Building, key: string, reader: PackedReader, end: number): boolean {
+  const table = tableOfRow(into, key);
+  if (table === undefined) return false;
+  const version = reader.i64();
+  const cells: Cell[] = [];
+  for (const column of table.columns) {
+    const cell = reader.cell();
+    if (reader.failed || !isCanonicalCell(column, cell)) return false;
+    cells.push(cell);
+  }
+  if (reader.at !== end || version < 1 || version > into.position) return false;
+  const own = rowKey(table, cells);
+  if (table.key + own !== key) return false;
+  const row = { version, cells };
+  table.rows = table.rows.set(own, row, into.edit);
+  const bytes = digestRow(one, table.seed, own, row);
+  table.rowBytes += bytes;
+  table.digest.add(one);
+  into.digest.add(one);
+  into.usedBytes += bytes;
+  const tenant = into.tenants.get(tenantKey(table.tenantId));
+  assert(tenant !== undefined, 'a table was read with its tenant');
+  tenant.usedBytes += bytes;
+  return true;
+}
+
+function readOutcome(into: Building, key: string, value: Plain): boolean {
+  const parts = members(value, ['idempotencyId', 'timestamp', 'commandHash', 'outcome']);
+  if (parts === undefined || key.length !== 16) return false;
+  const { idempotencyId, timestamp, commandHash, outcome } = parts;
+  const tenantId = tenantOfKey(key);
+  const position = tenantOfKey(key.slice(8));
+  if (!isWhole(tenantId) || !isWhole(position) || position > into.position) return false;
+  if (typeof idempotencyId !== 'string' || !isHex128(commandHash) || !isWhole(timestamp)) return false;
+  if (timestamp > into.timestamp || !isRecord(outcome) || typeof outcome['ok'] !== 'boolean') return false;
+  if (tenantId !== 0 && into.tenants.get(tenantKey(tenantId)) === undefined) return false;
+  const windowKey = tenantKey(tenantId);
+  const window = into.idempotency.get(windowKey) ?? emptyWindow(tenantId, into.edit);
+  if (window.byId.has(idempotencyId)) return false;
+  // An outcome only ever comes from this kernel; that its `ok` is a boolean is all that is read without care.
+  const told = { idempotencyId, position, timestamp, commandHash, outcome: outcome as unknown as Outcome };
+  const bytes = digestOutcome(one, tenantId, told);
+  const remembered = { ...told, bytes };
+  window.byId = window.byId.set(idempotencyId, remembered, into.edit);
+  window.byPosition = window.byPosition.set(intKey(position), remembered, into.edit);
+  window.digest.add(one);
+  window.usedBytes += bytes;
+  into.digest.add(one);
+  into.usedBytes += bytes;
+  into.idempotency = into.idempotency.set(windowKey, window, into.edit);
+  return true;
+}
+
+function readEntity(into: Building, which: number, key: string, value: Plain): boolean {
+  switch (which) {
+    case part.header:
+      return readHeader(into, key, value);
+    case part.tenant:
+      return readTenant(into, key, value);
+    case part.table:
+      return readTable(into, key, value);
+    case part.index:
+      return readIndex(into, key, value);
+    case part.outcome:
+      return readOutcome(into, key, value);
+    default:
+      return false;
+  }
+}
+
+/** Reads all records, which must ascend strictly by part and key. */
+function readRecords(into: Building, reader: PackedReader): string | undefined {
+  let previous = '';
+  while (!reader.done) {
+    const start = reader.at;
+    const which = reader.u8();
+    const key = reader.byteString();
+    const length = reader.u32();
+    const end = reader.at + length;
+    const order = String.fromCharCode(which) + key;
+    const inOrder = start === 0 ? which === part.header : order > previous;
+    if (reader.failed || !inOrder) return `record at byte ${start} is cut off or out of order`;
+    previous = order;
+    const read = which === part.row ? readRow(into, key, reader, end) : readEntity(into, which, key, reader.plain());
+    if (!read || reader.failed || reader.at !== end) return `record at byte ${start} (part ${which}) is malformed`;
+  }
+  return reader.at === 0 ? 'there is nothing' : undefined;
+}
+
+/** Rebuilds the indexes, which the encoding leaves out. */
+function fillIndexes(into: Building): string | undefined {
+  for (const at = into.indexes.ascend(); at.key !== undefined; at.next()) {
+    const index = at.value;
+    const table = into.tables.get(namedKey(index.tenantId, index.table));
+    assert(table !== undefined, 'an index was read with its table');
+    const failure = fillIndex(table, index, into.edit);
+    if (failure !== undefined) return `index "${index.name}" contradicts its table: ${failure.message}`;
+    into.usedBytes += index.entryBytes;
+    const tenant = into.tenants.get(tenantKey(index.tenantId));
+    assert(tenant !== undefined, 'an index was read with its tenant');
+    tenant.usedBytes += index.entryBytes;
+  }
+  return undefined;
+}
+
+/** The state whose chunks these are, joined in order. The error says where they are damaged. */
+export function decode(chunks: readonly Uint8Array[]): Result<KernelState, string> {
+  const into: Building = { ...initialState(), edit: newEdit(), digest: new Digest(), current: undefined };
+  const problem = readRecords(into, new PackedReader(concatBytes(chunks))) ?? fillIndexes(into);
+  if (problem !== undefined) return err(problem);
+  const { edit: _edit, current: _current, ...state } = into;
+  return ok({ ...state, metrics: initialState().metrics });
+}
