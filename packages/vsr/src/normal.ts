@@ -29,7 +29,7 @@ import { askForStartView } from './view-change.ts';
 export function onPrepare<S>(r: Replica<S>, m: PrepareMessage): void {
   if (m.view < r.view || m.from !== primaryOf(r, m.view)) return;
   if (m.view > r.view || r.status !== 'normal') {
-    stash(r, m);
+    if (m.view === r.view) stash(r, m);
     return askForStartView(r, m.view);
   }
   if (!isNormalBackup(r)) return;
@@ -70,8 +70,8 @@ function extendLog<S>(r: Replica<S>, prepare: PrepareMessage['prepare']): void {
 
 /** Keeps a prepare that came too early; the oldest gives way. */
 function stash<S>(r: Replica<S>, m: PrepareMessage): void {
-  if (m.prepare.header.view !== m.view || m.view < r.view) return;
-  r.stash.set(m.prepare.header.op, m.prepare);
+  if (m.prepare.header.view !== m.view) return;
+  r.stash.set(m.prepare.header.op, m);
   for (const [op] of r.stash) {
     if (r.stash.size <= 2 * pipelineMax) break;
     r.stash.delete(op);
@@ -82,12 +82,15 @@ function stash<S>(r: Replica<S>, m: PrepareMessage): void {
 export function takeStashed<S>(r: Replica<S>): void {
   if (r.stash.size === 0 || !isNormalBackup(r)) return;
   for (const op of [...r.stash.keys()].sort((a, b) => a - b)) {
-    const prepare = r.stash.get(op);
-    if (prepare === undefined || op > r.head + 1) break;
+    const m = r.stash.get(op);
+    if (m === undefined || op > r.head + 1) break;
     r.stash.delete(op);
+    const { prepare } = m;
     const { header } = prepare;
     if (op === r.head + 1) {
-      if (header.view === r.view && header.parent === headId(r)) extendLog(r, prepare);
+      extendLog(r, prepare);
+      // Its commit number keeps the head within P of the own one.
+      commitByMessage(r, m.commit);
     } else if (idAt(r, op) === header.id && !isDurableAt(r, op) && bodyAt(r, op) === null) takeBody(r, prepare);
   }
 }

@@ -2,7 +2,7 @@ import { assert, pipelineMax } from '@kimberlite/base';
 import { advanceApply } from './apply.ts';
 import { onPingTimer } from './clock.ts';
 import { extendLinks } from './repair.ts';
-import { dropEntry, emptySlot, isPrimary, type Replica, setEntry } from './replica.ts';
+import { dropEntry, emptySlot, idAt, isPrimary, type Replica, setEntry } from './replica.ts';
 import { setTimer } from './send.ts';
 import { heartbeatTimeoutMs, jittered } from './timeouts.ts';
 import { askForStartView, becomeNormal, enterView, sendDoViewChange } from './view-change.ts';
@@ -98,17 +98,20 @@ function loadLog<S>(r: Replica<S>): void {
   r.last = { ...r.last, commit: r.commit };
 }
 
-/** Below a break nothing is trusted; and an older prepare that no longer belongs at its op gives way to the link. */
+/**
+ * Ids of the suffix and of prepares made in the log view stand by themselves. Below them a prepare is trusted only
+ * where links lead to it: an older one that was never replaced gives way, and below a break nothing is known.
+ */
 function linkDown<S>(r: Replica<S>): void {
-  for (let op = r.head; op > 1; op--) {
-    const entry = r.log.get(op);
-    const below = r.log.get(op - 1);
-    if (entry?.header == null || below === undefined) continue;
-    if (below.id !== entry.header.parent) dropEntry(r, op - 1);
+  const anchor = r.suffix[0]?.op ?? 1;
+  let linked = anchor;
+  while (linked > 1) {
+    const parent = r.log.get(linked)?.header?.parent ?? null;
+    if (parent === null || idAt(r, linked - 1) !== parent) break;
+    linked--;
   }
+  for (let op = 1; op < Math.min(linked, r.head); op++) dropEntry(r, op);
   extendLinks(r);
-  const suffixLow = r.suffix[0]?.op ?? r.head;
-  for (let op = 1; op < Math.min(r.linkedLow, suffixLow); op++) dropEntry(r, op);
 }
 
 /** One replica alone cannot repair: damage is named, never stepped over. */

@@ -18,7 +18,7 @@ import type { ClockSample } from './clock.ts';
 import type { DurableState, DurableSuffixEntry } from './durable-state.ts';
 import type { Effect } from './effect.ts';
 import type { ClockReading } from './event.ts';
-import type { DoViewChangeMessage, StateReport } from './message.ts';
+import type { DoViewChangeMessage, PrepareMessage, StateReport } from './message.ts';
 import { type Quorums, quorumsOf, type ReplicaSet } from './quorum.ts';
 import type { SessionEntry } from './sessions.ts';
 import type { StateMachine } from './state-machine.ts';
@@ -164,7 +164,7 @@ export interface Replica<S> {
   /** Ops whose body waits for its write: the log view is not durable yet, or an older write is in flight. */
   unwritten: Set<number>;
   /** Prepares of the current view that arrived before their predecessors. At most 2P. */
-  stash: Map<number, Prepare>;
+  stash: Map<number, PrepareMessage>;
   /** Greatest timestamp of any prepare ever seen here, truncated ones included (pitfall 17). */
   timestamp: number;
 

@@ -105,7 +105,11 @@ export class TestDisk {
 
   private verdict(op: number, id: Checksum | null): { state: RecoveredSlot['state']; header: PrepareHeader | null } {
     const { header, body } = this.slots.get(op) ?? { header: null, body: null };
-    if (id === null) return { state: header === null && body === null ? 'missing' : 'faulty', header: null };
+    if (id === null) {
+      // No header record was ever synced, so nothing was acknowledged; anything else may be the very prepare.
+      const never = header === null && (body === null || body === 'bad');
+      return { state: never ? 'missing' : 'faulty', header: null };
+    }
     if (body !== null && body !== 'bad' && body.header.id === id) return { state: 'durable', header: body.header };
     if (header !== null && header !== 'bad' && header.id === id) return { state: 'faulty', header };
     if (header === 'bad') return { state: 'faulty', header: null };

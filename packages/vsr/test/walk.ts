@@ -292,6 +292,7 @@ export class Walk {
     node.boot++;
     this.trace?.(`${this.nowUs} boot ${node.id}`);
     const recovered = node.disk.recover();
+    node.pausedUntilUs = 0;
     node.appliedSeen = 0;
     node.intact = new Map();
     for (const { op, id, state } of recovered.slots) if (state === 'durable' && id !== null) node.intact.set(op, id);
@@ -321,7 +322,12 @@ export class Walk {
     }
     const clock = { monotonicUs: this.nowUs, realtimeUs: this.nowUs + node.skewUs + 1_700_000_000_000_000 };
     if (this.trace !== null && !(event.type === 'timer' && event.timer === 'ping')) {
-      const text = event.type === 'message' ? `${event.message.type} from ${event.message.from}` : event.type === 'timer' ? event.timer : event.type;
+      const text =
+        event.type === 'message'
+          ? `${event.message.type} from ${event.message.from}`
+          : event.type === 'timer'
+            ? event.timer
+            : event.type;
       if (!/ping|pong|heartbeat/.test(text)) this.trace(`${this.nowUs} r${node.id} ${text}`);
     }
     const effects = step(node.replica, event, clock);
@@ -438,7 +444,13 @@ export class Walk {
     const statuses = this.nodes.map((n) => (n.replica === null ? null : replicaStatus(n.replica)));
     const first = statuses[0] ?? null;
     return statuses.every(
-      (s) => s !== null && s.status === 'normal' && s.applied === s.op && first !== null && s.op === first.op && s.stateHash === first.stateHash,
+      (s) =>
+        s !== null &&
+        s.status === 'normal' &&
+        s.applied === s.op &&
+        first !== null &&
+        s.op === first.op &&
+        s.stateHash === first.stateHash,
     );
   }
 
@@ -446,7 +458,10 @@ export class Walk {
     const { seed } = this.options;
     if (!this.finished()) {
       const states = this.nodes.map((n) => (n.replica === null ? 'down' : JSON.stringify(describe(n.replica))));
-      const clients = this.clients.map((c) => `${c.done.size} done, pending ${[...c.pending.keys()].join()} session ${c.session} query ${JSON.stringify(c.query)}`);
+      const clients = this.clients.map(
+        (c) =>
+          `${c.done.size} done, pending ${[...c.pending.keys()].join()} session ${c.session} query ${JSON.stringify(c.query)}`,
+      );
       throw new Error(`seed ${seed}: no calm\n${states.join('\n')}\n${clients.join('\n')}`);
     }
     const replica = this.nodes[0]?.replica;
@@ -464,7 +479,8 @@ export class Walk {
         }
         if (at < 0) throw new Error(`seed ${seed}: acknowledged ${body} is lost`);
         if (at < last) throw new Error(`seed ${seed}: ${body} took effect out of order`);
-        if (client.done.get(number)?.reply !== `${at + 1} ${body}`) throw new Error(`seed ${seed}: wrong reply for ${body}`);
+        if (client.done.get(number)?.reply !== `${at + 1} ${body}`)
+          throw new Error(`seed ${seed}: wrong reply for ${body}`);
         last = at;
       }
     }
