@@ -80,7 +80,11 @@ export const unwrap = <T>(result: Result<T, LogError>): T => {
   return result.value;
 };
 
-export function format(b: Bench, payload = new Uint8Array([1, 2, 3]), geometry = smallGeometry): Result<void, LogError> {
+export function format(
+  b: Bench,
+  payload = new Uint8Array([1, 2, 3]),
+  geometry = smallGeometry,
+): Result<void, LogError> {
   return b.clockwork.await((done) => formatLog({ ...identity, disk: b.disk, superblock: payload, geometry }, done));
 }
 

@@ -1,7 +1,22 @@
 import { prepareBodyBytesMax, replicaId } from '@kimberlite/base';
 import { formatLog } from '@kimberlite/log';
 import { describe, expect, it } from 'vitest';
-import { append, bench, chain, close, cluster, format, formatted, identity, open, read, recover, smallGeometry, states, unwrap } from './harness.ts';
+import {
+  append,
+  bench,
+  chain,
+  close,
+  cluster,
+  format,
+  formatted,
+  identity,
+  open,
+  read,
+  recover,
+  smallGeometry,
+  states,
+  unwrap,
+} from './harness.ts';
 
 describe('round trip', () => {
   it('gives back what was appended, after a close and an open', () => {
@@ -57,7 +72,11 @@ describe('group commit', () => {
     const opened = unwrap(open(b));
     append(b, opened, chain([1]));
     const before = b.disk.completed['sync'] ?? 0;
-    const more = chain(Array.from({ length: 8 }, () => 100), 0, chain([1])[0] ?? null);
+    const more = chain(
+      Array.from({ length: 8 }, () => 100),
+      0,
+      chain([1])[0] ?? null,
+    );
     append(b, opened, more);
     // The first starts alone, the other seven share: two syncs of bodies, two of header records; and the next segment's.
     expect((b.disk.completed['sync'] ?? 0) - before).toBeLessThanOrEqual(5);
