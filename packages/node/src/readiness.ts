@@ -1,0 +1,65 @@
+import { unreachable } from '@kimberlite/base';
+import type { HostPhase } from '@kimberlite/host';
+import type { HealthCheck } from './health.ts';
+
+/** What the checks look at; gathered at each request. */
+export interface NodeCondition {
+  readonly phase: HostPhase;
+  /** Of the replica; undefined before it has booted. */
+  readonly status: string | undefined;
+  readonly fatal: Error | null;
+  readonly stopping: boolean;
+  readonly replicaCount: number;
+  /** By other replica, what keeps it apart; null where the connection is up. */
+  readonly peers: ReadonlyMap<number, string | null>;
+}
+
+export const liveChecks = ({ fatal }: NodeCondition): readonly HealthCheck[] => [
+  { name: 'process', problem: fatal === null ? null : oneLine(fatal.message) },
+];
+
+export const startedChecks = (condition: NodeCondition): readonly HealthCheck[] => [
+  { name: 'ports', problem: null },
+  { name: 'log', problem: logProblem(condition.phase) },
+];
+
+export const readyChecks = (condition: NodeCondition): readonly HealthCheck[] => [
+  ...startedChecks(condition),
+  { name: 'replica', problem: replicaProblem(condition) },
+  { name: 'peers', problem: peersProblem(condition) },
+  { name: 'serving', problem: condition.stopping ? 'this node is being stopped' : null },
+];
+
+function logProblem(phase: HostPhase): string | null {
+  switch (phase) {
+    case 'new':
+    case 'opening':
+      return 'is being opened';
+    case 'running':
+    case 'stopping':
+      return null;
+    case 'stopped':
+      return 'is closed';
+    case 'failed':
+      return 'has failed; see the log of this process';
+    default:
+      return unreachable(phase);
+  }
+}
+
+function replicaProblem({ status }: NodeCondition): string | null {
+  if (status === undefined) return 'has not booted yet';
+  return status === 'normal' ? null : `is in ${status}`;
+}
+
+/** Without a majority nothing commits, whoever is primary. */
+function peersProblem({ peers, replicaCount }: NodeCondition): string | null {
+  const apart = [...peers].filter(([, problem]) => problem !== null);
+  const together = replicaCount - apart.length;
+  if (together > replicaCount / 2) return null;
+  const reasons = apart.map(([peer, problem]) => `replica ${peer}: ${oneLine(problem ?? '')}`).join('; ');
+  return `connects ${together} of ${replicaCount} replicas, less than a majority (${reasons})`;
+}
+
+/** Each check is a line of its own. */
+const oneLine = (text: string): string => text.replace(/\s*[\r\n]+\s*/g, ' ');

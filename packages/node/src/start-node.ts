@@ -1,0 +1,282 @@
+import { randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
+import { pipelineMax, protocolVersion, type RandomState, replicaId, seedRandom } from '@kimberlite/base';
+import { Host, type HostOptions, type Journal } from '@kimberlite/host';
+import { createCodec, createKernelStateMachine, type MemberAddress, type PeerHello } from '@kimberlite/wire';
+import { Access } from './access.ts';
+import { type Address, formatAddress, isWildcard, reachable } from './address.ts';
+import { AdminHttp } from './admin-http.ts';
+import { ClientNetwork } from './client-network.ts';
+import { createClock } from './clock.ts';
+import type { NodeConfig } from './config.ts';
+import { type DataDirectory, openDataDirectory } from './data-directory.ts';
+import { createJournal } from './journal.ts';
+import { NodeMetrics } from './metrics.ts';
+import { PeerNetwork } from './peer-network.ts';
+import { nodeCrc32, nodeHasher } from './platform-checksums.ts';
+import { liveChecks, type NodeCondition, readyChecks, startedChecks } from './readiness.ts';
+import { createAppliedEffects } from './replica-effects.ts';
+import { statusRow } from './status-row.ts';
+import { NodeTimers } from './timers.ts';
+import { version } from './version.ts';
+
+export interface StartOptions {
+  readonly config: NodeConfig;
+  /** The dashboard: HTML that is complete in itself. */
+  readonly page?: string;
+  /** Default: JSON lines on stderr. */
+  readonly journal?: Journal;
+}
+
+export interface RunningNode {
+  /** Where it listens; ports that were 0 are known here. */
+  readonly client: Address;
+  readonly peer: Address;
+  readonly admin: Address;
+  /** URLs to tell people. */
+  readonly endpoint: string;
+  readonly adminUrl: string;
+  readonly journal: Journal;
+  /** Resolves when the log has been read and the replica takes part. Never rejects: see `failed`. */
+  readonly opened: Promise<void>;
+  /** Resolves, with the reason, if the replica cannot go on. The process should end then. */
+  readonly failed: Promise<Error>;
+  /** Hands over, closes everything, releases the directory. Bounded by `stopGraceMs` and a little. */
+  readonly stop: () => Promise<void>;
+}
+
+/** Rejects with `StartError` or `ListenError`, whose messages name the fix. Whatever was opened is closed again. */
+export async function startNode(options: StartOptions): Promise<RunningNode> {
+  const directory = await openDataDirectory(options.config.dataDir);
+  const node = new Node(options, directory);
+  try {
+    await node.listen();
+  } catch (error) {
+    await node.abandon();
+    throw error;
+  }
+  return node.run();
+}
+
+/** How much longer than the grace a stop may take to close sockets and files. */
+const closeMaxMs = 2000;
+
+type KernelState = ReturnType<typeof createKernelStateMachine> extends { initial: () => infer S } ? S : never;
+
+/** All parts of one node and the wires between them. */
+class Node {
+  private readonly config: NodeConfig;
+  private readonly directory: DataDirectory;
+  private readonly journal: Journal;
+  private readonly metrics = new NodeMetrics();
+  private readonly codec = createCodec({ crc32: nodeCrc32, hasher: nodeHasher });
+  private readonly timers: NodeTimers;
+  private readonly peers: PeerNetwork;
+  private readonly clients: ClientNetwork;
+  private readonly admin: AdminHttp;
+  private readonly hostOptions: HostOptions<KernelState>;
+  private readonly host: Host<KernelState>;
+  private readonly failed: Promise<Error>;
+  private bound: { client: Address; peer: Address; admin: Address };
+  private fatal: Error | null = null;
+  private stopping: Promise<void> | undefined;
+
+  constructor({ config, page, journal }: StartOptions, directory: DataDirectory) {
+    this.config = config;
+    this.directory = directory;
+    this.bound = { client: config.client, peer: config.peer, admin: config.admin };
+    this.journal =
+      journal ?? createJournal({ level: config.logLevel, replica: config.replica, standing: () => this.host.status() });
+    const random = seedRandom(randomBytes(4).readUInt32LE());
+    let fail: (error: Error) => void = () => {};
+    this.failed = new Promise((resolve) => {
+      fail = resolve;
+    });
+    this.timers = new NodeTimers((timer) => this.host.timerFired(timer));
+    this.peers = this.makePeers(random);
+    const access = this.makeAccess();
+    this.clients = this.makeClients(access);
+    this.hostOptions = this.makeHostOptions((error) => {
+      this.fatal = error;
+      this.timers.close();
+      this.journal.write('error', `the replica cannot go on: ${error.message}`, { stack: error.stack });
+      fail(error);
+    });
+    this.host = new Host(this.hostOptions);
+    this.metrics.watchReplica(() => this.host.status());
+    this.admin = new AdminHttp({
+      access,
+      page: page ?? '<!doctype html><title>Kimberlite</title><p>This node was started without a dashboard.',
+      registry: this.metrics.registry,
+      status: () => statusRow(this.host, this.hostOptions),
+      live: () => liveChecks(this.condition()),
+      ready: () => readyChecks(this.condition()),
+      started: () => startedChecks(this.condition()),
+    });
+  }
+
+  /** All ports before the log is read: a busy one is said at once. */
+  async listen(): Promise<void> {
+    const admin = await this.admin.listen(this.config.admin);
+    const client = await this.clients.listen(this.config.client);
+    const peer = await this.peers.listen(this.config.peer);
+    this.bound = { admin, client, peer };
+  }
+
+  async abandon(): Promise<void> {
+    await Promise.all([this.admin.stop(), this.clients.stop(), this.peers.close()]);
+    await this.directory.close();
+  }
+
+  run(): RunningNode {
+    const opened = new Promise<void>((resolve) => this.host.start(resolve));
+    this.peers.dial();
+    const { endpoint, adminUrl } = this.urls();
+    const { replica, clusterId, replicas, dataDir } = this.config;
+    const about = { cluster: clusterId, replicas: replicas.map(formatAddress), dataDir, endpoint, adminUrl, version };
+    this.journal.write('info', `replica ${replica} of ${replicas.length} starts`, { ...about, pid: process.pid });
+    return {
+      ...this.bound,
+      endpoint,
+      adminUrl,
+      journal: this.journal,
+      opened,
+      failed: this.failed,
+      stop: () => (this.stopping ??= this.stop()),
+    };
+  }
+
+  private async stop(): Promise<void> {
+    this.journal.write('info', 'stopping: handing over', {});
+    this.clients.refuseNew();
+    const handedOver = new Promise<'done'>((resolve) => this.host.stop(() => resolve('done')));
+    const late = await Promise.race([handedOver, this.failed, expire(this.config.stopGraceMs)]);
+    if (late === 'late') this.journal.write('warn', 'nobody took over in time; leaving all the same', {});
+    this.timers.close();
+    const closed = Promise.all([this.clients.stop(), this.peers.close(), this.admin.stop()]);
+    await Promise.race([closed, expire(closeMaxMs)]);
+    await this.directory.close();
+    this.journal.write('info', 'stopped', {});
+  }
+
+  private urls(): { readonly endpoint: string; readonly adminUrl: string } {
+    const { advertisedClient, advertisedAdmin } = this.config;
+    return {
+      endpoint: advertisedClient ?? `ws://${formatAddress(reachable(this.bound.client))}`,
+      adminUrl: advertisedAdmin ?? `http://${formatAddress(reachable(this.bound.admin))}`,
+    };
+  }
+
+  private members(): readonly MemberAddress[] {
+    return this.peers.hellos().map((hello, index) => {
+      if (index === this.config.replica) return { replica: this.config.replica, ...this.urls() };
+      return { replica: replicaId(index), endpoint: hello?.endpoint ?? null, adminUrl: hello?.adminUrl ?? null };
+    });
+  }
+
+  private condition(): NodeCondition {
+    return {
+      phase: this.host.phase,
+      status: this.host.status()?.status,
+      fatal: this.fatal,
+      stopping: this.stopping !== undefined,
+      replicaCount: this.config.replicas.length,
+      peers: this.peers.problems(),
+    };
+  }
+
+  private hello(): PeerHello {
+    const { clusterId, replica, replicas } = this.config;
+    return {
+      cluster: clusterId,
+      replica,
+      replicaCount: replicas.length,
+      protocolVersion,
+      pipelineMax,
+      // The log keeps every op and takes no checkpoints yet: nothing that could differ.
+      slots: 0,
+      checkpointInterval: 0,
+      ...this.urls(),
+    };
+  }
+
+  private makePeers(random: RandomState): PeerNetwork {
+    const { replica, replicas, peerSecret, peerQueueBytes } = this.config;
+    return new PeerNetwork({
+      replica,
+      addresses: replicas,
+      hello: () => this.hello(),
+      secret: peerSecret,
+      codec: this.codec,
+      queueBytesMax: peerQueueBytes,
+      random,
+      receive: (from, frame) => this.host.receivePeer(from, frame),
+      journal: this.journal,
+      metrics: this.metrics,
+    });
+  }
+
+  private makeAccess(): Access {
+    const { allowedOrigins, allowedHosts, client, peer, admin, replicas, advertisedClient, advertisedAdmin } =
+      this.config;
+    const advertised = [advertisedClient, advertisedAdmin].flatMap((url) =>
+      url === null ? [] : [new URL(url).hostname],
+    );
+    const named = [client, peer, admin, ...replicas].map(({ host }) => host).filter((host) => !isWildcard(host));
+    return new Access({
+      hosts: [...named, ...advertised, ...allowedHosts, hostname()],
+      origins: () => allowedOrigins ?? this.members().flatMap(({ adminUrl }) => (adminUrl === null ? [] : [adminUrl])),
+    });
+  }
+
+  private makeClients(access: Access): ClientNetwork {
+    const { clientsMax, clientQueueBytes, clientQueueBytesTotal } = this.config;
+    return new ClientNetwork({
+      access,
+      codec: this.codec,
+      connectionsMax: clientsMax,
+      queueBytesMax: clientQueueBytes,
+      queueBytesTotalMax: clientQueueBytesTotal,
+      opened: (connection) => this.host.clientOpened(connection),
+      receive: (connection, frame) => this.host.receiveClient(connection, frame),
+      closed: (connection) => this.host.clientClosed(connection),
+      journal: this.journal,
+      metrics: this.metrics,
+    });
+  }
+
+  private makeHostOptions(fatal: (error: Error) => void): HostOptions<KernelState> {
+    const { clusterId, replica, replicas, dataDir } = this.config;
+    return {
+      cluster: clusterId,
+      replica,
+      replicaCount: replicas.length,
+      hasher: nodeHasher,
+      crc32: nodeCrc32,
+      codec: this.codec,
+      stateMachine: createKernelStateMachine(),
+      // Drawn, so that no two replicas are in step (pitfall 30).
+      seed: randomBytes(4).readUInt32LE(),
+      nonce: randomBytes(16).toString('hex'),
+      ports: {
+        network: this.peers,
+        clients: this.clients,
+        disk: this.directory.disk,
+        clock: createClock(),
+        timers: this.timers,
+        metrics: this.metrics,
+        journal: this.journal,
+        applied: createAppliedEffects(this.journal, this.metrics),
+        fatal,
+      },
+      members: () => this.members(),
+      describe: () => ({ ...this.urls(), dataDir, pid: process.pid, version }),
+    };
+  }
+}
+
+function expire(ms: number): Promise<'late'> {
+  return new Promise((resolve) => {
+    setTimeout(() => resolve('late'), ms).unref();
+  });
+}
