@@ -3,6 +3,7 @@ export { showCell, showRow, toJson } from './cell.ts';
 export type * from './command.ts';
 export type * from './effect.ts';
 export type * from './error.ts';
+export { namedKey } from './key.ts';
 export * from './limits.ts';
 export type * from './outcome.ts';
 export { type QueryState, query } from './query.ts';
