@@ -19,3 +19,4 @@ export {
 export { parseJson, toBase64, toJson } from './json.ts';
 export { decodeOutcomes, encodeOutcomes } from './outcomes.ts';
 export { validate, validateQuery } from '@kimberlite/kernel';
+export { createKernelStateMachine } from './kernel-state-machine.ts';

@@ -25,7 +25,7 @@ export interface PeerHello {
 const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const address = z.string().max(addressLengthMax).nullable();
 
-const schema = z.strictObject({
+export const peerHelloSchema: z.ZodType<PeerHello> = z.strictObject({
   cluster: z.string().regex(/^[0-9a-f]{32}$/) as unknown as z.ZodType<ClusterId>,
   replica: z
     .number()
@@ -44,6 +44,6 @@ const schema = z.strictObject({
 export function decodePeerHelloBody(body: Uint8Array): Result<PeerHello, WireError> {
   const value = unpack(body);
   if (!value.ok) return value;
-  const parsed = schema.safeParse(value.value);
+  const parsed = peerHelloSchema.safeParse(value.value);
   return parsed.success ? ok(parsed.data) : wireError('shape', `peer hello: ${z.prettifyError(parsed.error)}`);
 }

@@ -1,0 +1,106 @@
+import type { SessionNumber } from '@kimberlite/base';
+import {
+  applyBatch,
+  type ColumnType,
+  type Command,
+  type Effect,
+  initialState,
+  type KernelError,
+  type KernelState,
+  namedKey,
+  type Outcome,
+  query as ask,
+  type Query,
+  stateHash,
+  validate,
+  validateQuery,
+} from '@kimberlite/kernel';
+import type { Applied, AppliedRequest, StateMachine } from '@kimberlite/vsr';
+import { encodeQueryAnswer } from './answers.ts';
+import { decodeCommands, decodeQuery } from './commands.ts';
+import { encodeOutcomes } from './outcomes.ts';
+
+// The kernel as the replica sees it: bytes in, bytes out. Everything here runs on every replica for every
+// committed request, so it is total and depends on nothing but its arguments. What admission let through is
+// valid; the rest is here because a log may outlive the rules it was admitted under.
+
+type When = Pick<AppliedRequest, 'op' | 'timestamp'>;
+
+const invalid = (message: string): KernelError => ({ code: 'InvalidCommand', message, retryable: false, path: '' });
+
+/** A rejected command takes its position all the same (pitfall 37); nothing but the header of the state moves. */
+function passOver(state: KernelState, { op, timestamp }: When): KernelState {
+  return { ...state, position: state.position + 1, op, timestamp };
+}
+
+interface Run {
+  state: KernelState;
+  readonly outcomes: Outcome[];
+  readonly effects: Effect[];
+}
+
+function applyValid(run: Run, commands: readonly Command[], when: When, session: SessionNumber): void {
+  if (commands.length === 0) return;
+  const first = run.state.position + 1;
+  const { op, timestamp } = when;
+  const entries = commands.map((command, i) => ({ position: first + i, op, timestamp, session, command }));
+  const { state, outcomes, effects } = applyBatch(run.state, entries);
+  run.state = state;
+  run.outcomes.push(...outcomes);
+  // The notification is the reply; everything else is handed on.
+  for (const own of effects) for (const effect of own) if (effect.type !== 'NotifyClient') run.effects.push(effect);
+}
+
+function reject(run: Run, error: KernelError, when: When): void {
+  run.state = passOver(run.state, when);
+  run.outcomes.push({ ok: false, error, position: run.state.position });
+}
+
+function apply(state: KernelState, request: AppliedRequest): Applied<KernelState> {
+  const run: Run = { state, outcomes: [], effects: [] };
+  const commands = decodeCommands(request.body);
+  if (!commands.ok) reject(run, invalid(`The request cannot be read: ${commands.error.message}.`), request);
+  else {
+    let valid: Command[] = [];
+    for (const decoded of commands.value) {
+      const command = validate(decoded);
+      if (command.ok) {
+        valid.push(command.value);
+        continue;
+      }
+      applyValid(run, valid, request, request.session);
+      valid = [];
+      reject(run, command.error, request);
+    }
+    applyValid(run, valid, request, request.session);
+  }
+  return { state: run.state, reply: encodeOutcomes(run.outcomes), effects: run.effects };
+}
+
+/** Types of the columns of a user's table, as its schema has them; of a system table none. */
+function typesOf(state: KernelState, asked: Query): Readonly<Record<string, ColumnType>> {
+  const table = state.tables.get(namedKey(asked.tenantId, asked.table));
+  const types: Record<string, ColumnType> = { $version: 'int' };
+  for (const { name, type } of table?.columns ?? []) types[name] = type;
+  return types;
+}
+
+function query(state: KernelState, body: Uint8Array): Uint8Array {
+  const decoded = decodeQuery(body);
+  if (!decoded.ok) {
+    return encodeQueryAnswer({ ok: false, error: invalid(`The query cannot be read: ${decoded.error.message}.`) });
+  }
+  const valid = validateQuery(decoded.value);
+  if (!valid.ok) return encodeQueryAnswer(valid);
+  return encodeQueryAnswer(ask(state, valid.value), typesOf(state, valid.value));
+}
+
+export function createKernelStateMachine(): StateMachine<KernelState> {
+  return {
+    initial: initialState,
+    apply,
+    query,
+    position: (state) => state.position,
+    stateHash,
+  };
+}

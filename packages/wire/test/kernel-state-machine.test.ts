@@ -1,0 +1,113 @@
+import type { ClientId, Op, SessionNumber, Timestamp } from '@kimberlite/base';
+import type { Command, CommandInput } from '@kimberlite/kernel';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  createKernelStateMachine,
+  decodeOutcomes,
+  decodeQueryAnswer,
+  encodeCommands,
+  encodeQuery,
+  joinCommands,
+} from '../src/index.ts';
+
+const machine = createKernelStateMachine();
+type State = ReturnType<typeof machine.initial>;
+
+const request = (op: number, body: Uint8Array) => ({
+  op: op as Op,
+  timestamp: (op * 1000) as Timestamp,
+  client: '0'.repeat(32) as ClientId,
+  session: 1 as SessionNumber,
+  body,
+});
+
+const setUp: readonly CommandInput[] = [
+  { type: 'CreateTenant', tenantId: 1, name: 'clinic' },
+  { type: 'CreateTable', tenantId: 1, table: 'patients', columns: { id: 'int', name: 'text?' }, primaryKey: ['id'] },
+];
+
+function outcomesOf(reply: Uint8Array) {
+  const outcomes = decodeOutcomes(reply);
+  if (!outcomes.ok) throw new Error(outcomes.error.message);
+  return outcomes.value;
+}
+
+describe('the kernel over bytes', () => {
+  it('applies a batch, replies to each command, and answers from any state it had', () => {
+    const before = machine.apply(machine.initial(), request(1, encodeCommands(setUp)));
+    const row = { id: 2n ** 60n, name: 'Ada' };
+    const insert: Command = { type: 'Insert', tenantId: 1, table: 'patients', row };
+    const after = machine.apply(before.state, request(2, encodeCommands([insert, insert])));
+    expect(outcomesOf(after.reply)).toMatchObject([
+      { ok: true, position: 3, op: 2, timestamp: 2000 },
+      { ok: false, position: 4, error: { code: 'DuplicateKey' } },
+    ]);
+    expect(after.effects).toMatchObject([{ type: 'WriteToLog', position: 3, change: 'insert' }]);
+    expect(machine.position(after.state)).toBe(4);
+    const all = encodeQuery({ tenantId: 1, table: 'patients' });
+    expect(decodeQueryAnswer(machine.query(before.state, all))).toMatchObject({ value: { value: { rows: [] } } });
+    expect(decodeQueryAnswer(machine.query(after.state, all))).toMatchObject({
+      value: { value: { rows: [row], types: { id: 'int', name: 'text' }, position: 4, timestamp: 2000 } },
+    });
+    expect(machine.stateHash(after.state)).not.toBe(machine.stateHash(before.state));
+  });
+
+  it('gives the same state however commands are cut into requests', () => {
+    const inserts: CommandInput[] = Array.from({ length: 30 }, (_, id) => ({
+      type: 'Insert',
+      tenantId: 1,
+      table: 'patients',
+      row: { id: id % 20, name: `n${id}` },
+    }));
+    const all = [...setUp, ...inserts];
+    const whole = machine.apply(machine.initial(), request(1, encodeCommands(all))).state;
+    let state: State = machine.initial();
+    for (const command of all) state = machine.apply(state, request(1, encodeCommands([command]))).state;
+    expect(machine.stateHash(state)).toBe(machine.stateHash(whole));
+    expect(machine.position(state)).toBe(all.length);
+  });
+
+  it('an empty batch changes nothing; one that cannot be read takes one position', () => {
+    const { state } = machine.apply(machine.initial(), request(1, encodeCommands(setUp)));
+    const nothing = machine.apply(state, request(2, joinCommands([])));
+    expect(machine.position(nothing.state)).toBe(2);
+    expect(outcomesOf(nothing.reply)).toEqual([]);
+    const garbage = machine.apply(state, request(2, Uint8Array.of(0xc1)));
+    expect(machine.position(garbage.state)).toBe(3);
+    expect(outcomesOf(garbage.reply)).toMatchObject([{ ok: false, position: 3, error: { code: 'InvalidCommand' } }]);
+  });
+
+  it('an invalid command among valid ones takes its position and nothing else', () => {
+    const bad = { type: 'Explode' } as unknown as CommandInput;
+    const [tenant, table] = setUp as [CommandInput, CommandInput];
+    const { state, reply } = machine.apply(machine.initial(), request(1, encodeCommands([tenant, bad, table])));
+    expect(outcomesOf(reply)).toMatchObject([
+      { ok: true, position: 1 },
+      { ok: false, position: 2, error: { code: 'InvalidCommand' } },
+      { ok: true, position: 3 },
+    ]);
+    expect(machine.position(state)).toBe(3);
+  });
+
+  it('is total on any bytes, as a request and as a query', () => {
+    const { state } = machine.apply(machine.initial(), request(1, encodeCommands(setUp)));
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 60 }), (bytes) => {
+        const applied = machine.apply(state, request(2, bytes));
+        expect(machine.position(applied.state)).toBeGreaterThanOrEqual(2);
+        expect(decodeOutcomes(applied.reply).ok).toBe(true);
+        expect(decodeQueryAnswer(machine.query(state, bytes)).ok).toBe(true);
+      }),
+      { numRuns: 3000 },
+    );
+    fc.assert(
+      fc.property(fc.jsonValue(), (value) => {
+        const body = encodeQuery(value as never);
+        expect(decodeQueryAnswer(machine.query(state, body)).ok).toBe(true);
+        machine.apply(state, request(2, encodeCommands([value as never])));
+      }),
+      { numRuns: 2000 },
+    );
+  });
+});
