@@ -135,7 +135,18 @@ const otherHelp: Readonly<Record<string, string>> = {
   client_frames_sent_total: 'frames sent to clients',
   client_bytes_sent_total: 'bytes sent to clients',
   client_refusals_total: 'client connections refused or closed by this node, by reason',
-  effects_total: 'effects of committed commands, by type',
+  peer_frames_bad_total: 'frames from replicas that were damaged or not what they claimed',
+  client_frames_bad_total: 'frames from clients that were damaged or not what they claimed',
+  ops_applied_total: 'ops the state machine has executed since the start, replayed ones included',
+  alerts_total: 'alerts that committed commands asked for',
 };
+
+/** Every name a scrape may show, without the prefix; what is written about metrics elsewhere is held to it. */
+export const metricNames: readonly string[] = [
+  ...Object.keys(replicaHelp),
+  ...Object.keys(otherHelp),
+  'replica_status',
+  'peer_connected',
+];
 
 const explain = (name: string): string => replicaHelp[name] ?? otherHelp[name] ?? name.replaceAll('_', ' ');

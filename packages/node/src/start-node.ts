@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { pipelineMax, protocolVersion, type RandomState, replicaId, seedRandom } from '@kimberlite/base';
 import { Host, type HostOptions, type Journal } from '@kimberlite/host';
+import type { KernelState } from '@kimberlite/kernel';
 import { createCodec, createKernelStateMachine, type MemberAddress, type PeerHello } from '@kimberlite/wire';
 import { Access } from './access.ts';
 import { type Address, formatAddress, isWildcard, reachable } from './address.ts';
@@ -60,8 +61,6 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
 
 /** How much longer than the grace a stop may take to close sockets and files. */
 const closeMaxMs = 2000;
-
-type KernelState = ReturnType<typeof createKernelStateMachine> extends { initial: () => infer S } ? S : never;
 
 /** All parts of one node and the wires between them. */
 class Node {
