@@ -44,6 +44,7 @@ export type CallEnd =
 export class History {
   readonly calls: Call[] = [];
   private order = 0;
+  private answered = 0;
 
   invoke(call: Omit<Call, 'id' | 'invokedAt' | 'end'>): Call {
     const made: Call = { ...call, id: this.calls.length, invokedAt: ++this.order, end: null };
@@ -57,10 +58,13 @@ export class History {
     return this.order;
   }
 
+  finish(call: Call, end: CallEnd): void {
+    call.end = end;
+    if (end.type === 'ok' || end.type === 'rejected') this.answered += 1;
+  }
+
   /** Commands and reads that were answered. */
   get acknowledged(): number {
-    let count = 0;
-    for (const { end } of this.calls) if (end?.type === 'ok' || end?.type === 'rejected') count += 1;
-    return count;
+    return this.answered;
   }
 }

@@ -57,6 +57,10 @@ const convergeSecondsMax = 20;
 const recoveredCallsMin = 20;
 /** Messages a second between any two replicas of an idle cluster: heartbeats, their answers, pings. */
 const idleMessagesPerPairMax = 150;
+/** Calls answered under faults that end the phase of faults, at its drawn length or before it. */
+const acknowledgedWanted = 200;
+const acknowledgedPlenty = 3000;
+const enduranceFactorMax = 4;
 /** Fewer calls answered than this make a run hollow. */
 const acknowledgedMin = 50;
 
@@ -74,7 +78,7 @@ export function planRun(random: RandomState, options: RunOptions): RunPlan {
     workload: {
       keys: randomPick(random, [2, 4, 8]),
       window: randomPick(random, [1, 1, 2, 4]),
-      thinkUs: randomPick(random, [5_000, 20_000, 60_000]),
+      thinkUs: randomPick(random, [10_000, 40_000, 100_000]),
       readRate: randomPick(random, [0.2, 0.4, 0.6]),
       sharedRate: randomPick(random, [0, 0.1]),
     },
@@ -143,7 +147,7 @@ class Run {
     workload.start();
     if (!this.within(startSecondsMax, () => workload.ready)) return this.stuck('a healthy cluster did not start');
     nemesis.start();
-    this.within(plan.seconds, () => false);
+    this.endure();
     if (cluster.failure !== null) return;
     nemesis.collectAmbient();
     nemesis.stop(plan.leaveDown);
@@ -155,6 +159,17 @@ class Run {
     if (cluster.failure !== null) return;
     cluster.tellEnded({ history: workload.history, replicas: cluster.states });
     if (cluster.failure === null) this.expectSubstance();
+  }
+
+  /** The phase of faults: its drawn length, longer when little was answered, shorter when more than enough was. */
+  private endure(): void {
+    const { cluster, workload, plan } = this;
+    const startUs = cluster.scheduler.nowUs;
+    this.within(plan.seconds * enduranceFactorMax, () => {
+      const { acknowledged } = workload.history;
+      if (acknowledged >= acknowledgedPlenty) return true;
+      return acknowledged >= acknowledgedWanted && cluster.scheduler.nowUs - startUs >= plan.seconds * 1_000_000;
+    });
   }
 
   private stuck(what: string): void {
