@@ -1,4 +1,4 @@
-import { type Client, connect, KimberliteError } from '@kimberlite/client';
+import { connect, type Database, KimberliteError } from '@kimberlite/client';
 
 /** One call as a client saw it. Times are milliseconds of this process's monotonic clock. */
 export interface Recorded {
@@ -37,7 +37,7 @@ export class Load {
   /** Moments at which anything was acknowledged, for the write gap. */
   readonly acknowledgedAt: number[] = [];
   private readonly options: LoadOptions;
-  private readonly clients: Client[] = [];
+  private readonly clients: Database[] = [];
   private nextValue = 1;
   private running = false;
   private loops: Promise<void>[] = [];
@@ -105,13 +105,13 @@ export class Load {
     return found;
   }
 
-  private first(): Client {
+  private first(): Database {
     const [db] = this.clients;
     if (db === undefined) throw new Error('prepare() comes first');
     return db;
   }
 
-  private async run(client: Client, index: number, lane: number): Promise<void> {
+  private async run(client: Database, index: number, lane: number): Promise<void> {
     const tenant = client.tenant(drillTenant);
     const rows = tenant.table('rows');
     const registers = tenant.table('registers');
