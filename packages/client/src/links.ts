@@ -112,14 +112,12 @@ export class Links {
    * True when another link became the active one.
    */
   maintain(nowMs: number, doubt: boolean): boolean {
-    const late = this.scout;
-    if (late !== null && late.phase !== 'ready' && nowMs - late.sinceMs > this.timing.greetingTimeoutMs) {
-      this.drop(late, `no welcome within ${this.timing.greetingTimeoutMs} ms`, nowMs);
-    }
+    this.dropLateScout(nowMs);
     const promoted = this.promote(nowMs, doubt);
-    const settled = this.isPrimary(this.active) && !doubt;
-    if (settled) this.releaseScout();
-    else if (this.scout === null) this.dial(nowMs, doubt);
+    // A link that was just promoted has not had the time to disappoint.
+    const doubted = doubt && !promoted;
+    if (this.isPrimary(this.active) && !doubted) this.releaseScout();
+    else if (this.scout === null) this.dial(nowMs, doubted);
     return promoted;
   }
 
@@ -129,6 +127,17 @@ export class Links {
     }
     this.active = null;
     this.scout = null;
+  }
+
+  private dropLateScout(nowMs: number): void {
+    const { scout, known } = this;
+    if (scout === null || scout.phase === 'ready') return;
+    const waitedMs = nowMs - scout.sinceMs;
+    // The primary itself is worth more patience than somebody who might know where it is.
+    const primary = known === null ? null : this.book.of(known.primary, nowMs);
+    const inTheWay = primary !== null && primary !== scout.endpoint && primary !== this.active?.endpoint;
+    const patienceMs = inTheWay ? this.timing.dwellMs : this.timing.greetingTimeoutMs;
+    if (waitedMs > patienceMs) this.drop(scout, `no welcome within ${patienceMs} ms`, nowMs);
   }
 
   private promote(nowMs: number, doubt: boolean): boolean {

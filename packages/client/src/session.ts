@@ -269,7 +269,6 @@ class Session implements ClientSession {
       this.loseWire();
       this.pausedUntilMs = 0;
       this.lastRefusal = null;
-      this.links.maintain(nowMs, false);
     }
     this.resendLate(nowMs);
     this.pump(nowMs);
