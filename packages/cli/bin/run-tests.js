@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { root, run } from './tools.js';
+import { run } from './tools.js';
 
 const node = process.execPath;
 const lintPaths = ['packages', 'sim', 'test', 'vitest.config.ts'];

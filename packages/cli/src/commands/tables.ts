@@ -121,10 +121,10 @@ const nameOf = (row: Row): string | undefined => {
   return typeof name === 'string' ? name : undefined;
 };
 
+/** `type` ends with ? where the column is nullable. */
 interface ColumnShape {
   readonly name: string;
   readonly type: string;
-  readonly nullable: boolean;
   readonly default?: unknown;
 }
 
@@ -133,8 +133,9 @@ function columnsOf(row: Row): readonly ColumnShape[] {
   return Array.isArray(columns) ? (columns as readonly ColumnShape[]) : [];
 }
 
-function shortTable(row: Row): Row {
-  const columns = columnsOf(row).map(({ name, type, nullable }) => `${name}:${type}${nullable ? '?' : ''}`);
+/** A table in one line: columns as they are written at the prompt. */
+export function shortTable(row: Row): Row {
+  const columns = columnsOf(row).map(({ name, type }) => `${name}:${type}`);
   const { primaryKey } = row;
   const key = Array.isArray(primaryKey) ? primaryKey.join(', ') : primaryKey;
   return { ...row, columns: columns.join(' '), primaryKey: key };
@@ -147,8 +148,8 @@ export function printDescription(context: Context, { tenantId, table, indexes }:
   line(terminal.out, `primary key: ${Array.isArray(primaryKey) ? primaryKey.join(', ') : String(primaryKey)}`);
   const columns = columnsOf(table).map((column) => ({
     column: column.name,
-    type: column.type,
-    nullable: column.nullable ? 'yes' : 'no',
+    type: column.type.replace('?', ''),
+    nullable: column.type.endsWith('?') ? 'yes' : 'no',
     default: column.default === undefined ? '' : JSON.stringify(column.default),
   }));
   line(terminal.out, rowsTable(terminal, columns));

@@ -1,16 +1,18 @@
 import type { Colors } from '../terminal.ts';
 
-const levels: Readonly<Record<number, string>> = {
-  10: 'trace',
-  20: 'debug',
-  30: 'info',
-  40: 'warn',
-  50: 'error',
-  60: 'fatal',
-};
+/** In pino's numbers. */
+const levels: ReadonlyMap<unknown, number> = new Map([
+  ['trace', 10],
+  ['debug', 20],
+  ['info', 30],
+  ['warn', 40],
+  ['error', 50],
+  ['fatal', 60],
+]);
 
 interface LogLine {
   readonly level: number;
+  readonly name: string;
   readonly msg: string;
   readonly rest: string;
 }
@@ -28,11 +30,12 @@ function parse(text: string): LogLine | null {
       v: _v,
       ...rest
     } = JSON.parse(text) as Record<string, unknown>;
-    if (typeof level !== 'number') return null;
+    const number = levels.get(level);
+    if (number === undefined) return null;
     const fields = Object.entries(rest).map(
       ([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
     );
-    return { level, msg: typeof msg === 'string' ? msg : '', rest: fields.join(' ') };
+    return { level: number, name: String(level), msg: typeof msg === 'string' ? msg : '', rest: fields.join(' ') };
   } catch {
     return null;
   }
@@ -49,7 +52,7 @@ export function showLine(
   const parsed = parse(text);
   if (parsed === null) return text.trim() === '' ? null : `${who} ${text}`;
   if (parsed.level < levelMin) return null;
-  const name = levels[parsed.level] ?? String(parsed.level);
+  const { name } = parsed;
   const level = parsed.level >= 50 ? colors.red(name) : parsed.level >= 40 ? colors.yellow(name) : colors.dim(name);
   return `${who} ${level} ${parsed.msg}${parsed.rest === '' ? '' : ` ${colors.dim(parsed.rest)}`}`;
 }

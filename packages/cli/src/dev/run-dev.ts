@@ -79,7 +79,9 @@ async function supervise(context: Context, options: DevOptions, nodes: readonly 
     bin,
     restart: options.restart,
     say,
-    onLine: (node, text) => {
+    onLine: (node, text, stream) => {
+      // What a node says on stdout is that it is up; the welcome below says so for all of them.
+      if (stream === 'stdout' && !options.verbose) return;
       const shown = showLine(node.replica, text, { levelMin, colors: terminal.colors });
       if (shown !== null && !ended) line(terminal.err, shown);
     },

@@ -12,8 +12,8 @@ export interface SupervisorOptions {
   readonly bin: string;
   readonly restart: boolean;
   readonly say: (text: string) => void;
-  /** A line a node wrote, without its end. */
-  readonly onLine: (node: DevNode, line: string) => void;
+  /** A line a node wrote, without its end. Logs and complaints come on stderr. */
+  readonly onLine: (node: DevNode, line: string, stream: 'stdout' | 'stderr') => void;
   /** Every node is down and none will be started again. */
   readonly onAllDown: () => void;
 }
@@ -77,8 +77,8 @@ export class Supervisor {
       env: childEnvironment(),
     });
     slot.child = child;
-    for (const stream of [child.stdout, child.stderr])
-      if (stream !== null) eachLine(stream, (text) => onLine(slot.node, text));
+    eachLine(child.stdout, (text) => onLine(slot.node, text, 'stdout'));
+    eachLine(child.stderr, (text) => onLine(slot.node, text, 'stderr'));
     child.once('error', (error) => say(`node ${slot.node.replica} cannot be started: ${error.message}`));
     child.once('exit', (code, signal) => this.died(slot, code, signal));
   }
@@ -112,7 +112,8 @@ function childEnvironment(): NodeJS.ProcessEnv {
 
 const lineLengthMax = 65_536;
 
-function eachLine(stream: NodeJS.ReadableStream, take: (line: string) => void): void {
+function eachLine(stream: NodeJS.ReadableStream | null, take: (line: string) => void): void {
+  if (stream === null) return;
   let rest = '';
   stream.setEncoding('utf8');
   stream.on('data', (chunk: string) => {

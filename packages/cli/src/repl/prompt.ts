@@ -3,9 +3,9 @@ import { clusterStatus } from '@kimberlite/client';
 import { unreachable } from '@kimberlite/base';
 import { type Database, withClient } from '../cluster.ts';
 import { executeOne, printRow } from '../commands/exec.ts';
-import { ask, printAnswer } from '../commands/query.ts';
+import { ask, printAnswer, type QueryDocument } from '../commands/query.ts';
 import { printStatus } from '../commands/status.ts';
-import { describe, listTables, listTenants, printDescription } from '../commands/tables.ts';
+import { describe, listTables, listTenants, printDescription, shortTable } from '../commands/tables.ts';
 import type { Context } from '../context.ts';
 import type { Endpoints } from '../endpoints.ts';
 import { reportOf } from '../failure.ts';
@@ -109,7 +109,7 @@ async function run(session: Session, statement: Exclude<Statement, { type: 'exit
     case 'tenants':
       return printAnswer(terminal, await listTenants(client));
     case 'tables':
-      return printAnswer(terminal, await listTables(client, session.tenantId ?? undefined));
+      return printTables(session, await listTables(client, session.tenantId ?? undefined));
     case 'describe':
       return printDescription(context, await describe(client, statement.table, session.tenantId ?? undefined));
     case 'status': {
@@ -122,6 +122,9 @@ async function run(session: Session, statement: Exclude<Statement, { type: 'exit
       return unreachable(statement);
   }
 }
+
+const printTables = ({ context }: Session, document: QueryDocument): void =>
+  printAnswer(context.terminal, { ...document, rows: document.rows.map(shortTable) });
 
 /** Completion is a courtesy: without an answer there is none. */
 async function refresh(session: Session): Promise<void> {
