@@ -195,7 +195,7 @@ describe('a client that does not read its replies', () => {
   const frame = new Uint8Array(200_000);
 
   it('is closed once what waits passes its bound; others are not', async () => {
-    const { network, journal, closed, metrics, port } = await flood({}, 1);
+    const { network, journal, closed, metrics, port } = await flood({ queueBytesTotalMax: 1_000_000_000 }, 1);
     const well = client(port);
     await well.isOpen;
     // The kernel's buffers take the first megabytes.
