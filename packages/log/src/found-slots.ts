@@ -74,6 +74,18 @@ export class FoundSlots {
     return slot === null ? { state: 'none' } : decodeHeaderRecord(slot, op, this.identity);
   }
 
+  /** Takes what a second reading of one record gave; returns its state. */
+  replace(op: number, bytes: Uint8Array): HeaderRecord['state'] {
+    const slot = this.slot(op);
+    assert(slot !== null, 'the headers file of the op was read');
+    const before = this.header(op).state;
+    slot.set(bytes);
+    const { state } = this.header(op);
+    this.badHeaders += (state === 'bad' ? 1 : 0) - (before === 'bad' ? 1 : 0);
+    this.claims = null;
+    return state;
+  }
+
   /** B of Table D, after `planRepairs`. */
   body(op: number): BodyState {
     if (this.index.place(op) !== null) return 'intact';

@@ -1,8 +1,18 @@
 export type * from './disk.ts';
 export { type FormatOptions, formatLog } from './format.ts';
+export type { HeaderRecord } from './header-record.ts';
+export {
+  type InspectOptions,
+  inspectOp,
+  inspectSuperblock,
+  listLog,
+  type OpInspection,
+  type SuperblockInspection,
+} from './inspect.ts';
 export { defaultGeometry, type Geometry, type Location, type LogIdentity } from './layout.ts';
 export type { Log } from './log.ts';
 export type { LogError } from './log-error.ts';
 export { type OpenedLog, type OpenOptions, openLog } from './open.ts';
 export type { Wanted } from './recovery.ts';
-export { superblockPayloadBytesMax } from './superblock.ts';
+export { type Superblock, type SuperblockCopy, superblockPayloadBytesMax } from './superblock.ts';
+export { type LogProblem, type VerifyOptions, type VerifyReport, verifyLog } from './verify.ts';

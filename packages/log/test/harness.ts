@@ -1,9 +1,11 @@
+import { createHash } from 'node:crypto';
 import {
   assert,
   type Checksum,
   type ClusterId,
   clusterId,
   crc32,
+  type Hasher,
   makePrepare,
   type Op,
   type Prepare,
@@ -12,14 +14,15 @@ import {
   replicaId,
   rootHeader,
   seedRandom,
-  sha256Hasher,
   type View,
 } from '@kimberlite/base';
 import { type Geometry, type LogError, type LogIdentity, type OpenedLog, formatLog, openLog } from '@kimberlite/log';
 import { createSimDisk, type DiskFaults, type SimDisk } from '../../../sim/src/disk.ts';
 
 export const cluster: ClusterId = clusterId('00112233445566778899aabbccddeeff');
-export const identity: LogIdentity = { cluster, replica: replicaId(1), hasher: sha256Hasher, crc32 };
+/** The values of base's own hasher, faster. */
+export const hasher: Hasher = (bytes) => createHash('sha256').update(bytes).digest('hex').slice(0, 32) as Checksum;
+export const identity: LogIdentity = { cluster, replica: replicaId(1), hasher, crc32 };
 /** Small files, so that tests cross their borders and check every byte. */
 export const smallGeometry: Geometry = { segmentBytes: 1_179_648, headerSlots: 16 };
 
@@ -100,7 +103,7 @@ export function formatted(seed = 1, geometry = smallGeometry): Bench {
   return b;
 }
 
-const root = rootHeader(cluster, sha256Hasher);
+const root = rootHeader(cluster, hasher);
 
 /** A chain of prepares from op 1. `sizes` are the bytes of the bodies. */
 export function chain(sizes: readonly number[], view = 0, from: Prepare | null = null): Prepare[] {
@@ -110,7 +113,7 @@ export function chain(sizes: readonly number[], view = 0, from: Prepare | null =
   for (const size of sizes) {
     op += 1;
     const body = new Uint8Array(size).map((_, i) => (i * 7 + op + view) & 0xff);
-    const prepare = makePrepare({ cluster, op, view, parent, timestamp: op * 1000, body }, sha256Hasher);
+    const prepare = makePrepare({ cluster, op, view, parent, timestamp: op * 1000, body }, hasher);
     prepares.push(prepare);
     parent = prepare.header.id;
   }
