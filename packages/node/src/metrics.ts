@@ -16,13 +16,21 @@ export interface ReplicaFigures {
 
 const statuses = ['normal', 'view-change', 'recovering', 'recovering-head', 'quarantined'] as const;
 
-/** Prometheus metrics of one node, all named `kimberlite_…` beside prom-client's `process_` and `nodejs_` ones. */
+/** A count, and how it is told apart from others of its name. */
+interface Tally {
+  readonly labels: Readonly<Record<string, string>>;
+  value: number;
+}
+
+/**
+ * Prometheus metrics of one node, all named `kimberlite_…` beside prom-client's `process_` and `nodejs_` ones.
+ * Counting is an addition: prom-client, which hashes labels at each step, sees the sums at a scrape.
+ */
 export class NodeMetrics implements Metrics {
   readonly registry = new Registry();
-  private readonly counters = new Map<string, Counter>();
+  /** By name, then by label value ('' where there is no label). */
+  private readonly tallies = new Map<string, Map<string, Tally>>();
   private readonly gauges = new Map<string, Gauge>();
-  /** `labels()` looks its arguments up again on each call; the child is kept instead. */
-  private readonly perPeer = new Map<string, { inc: (by: number) => void }>();
   private readonly peerConnected: Gauge;
 
   constructor(options: { readonly defaults: boolean } = { defaults: true }) {
@@ -36,12 +44,7 @@ export class NodeMetrics implements Metrics {
   }
 
   readonly count = (name: string, by: number): void => {
-    let counter = this.counters.get(name);
-    if (counter === undefined) {
-      counter = new Counter({ name: `kimberlite_${name}`, help: explain(name), registers: [this.registry] });
-      this.counters.set(name, counter);
-    }
-    counter.inc(by);
+    this.tally(name, '', null).value += by;
   };
 
   readonly gauge = (name: string, value: number): void => {
@@ -53,19 +56,13 @@ export class NodeMetrics implements Metrics {
     gauge.set(value);
   };
 
-  countPeer(name: string, peer: number, by: number): void {
-    const id = `${name}/${peer}`;
-    let child = this.perPeer.get(id);
-    if (child === undefined) {
-      child = this.labelled(name, 'peer').labels(String(peer));
-      this.perPeer.set(id, child);
-    }
-    child.inc(by);
+  countPeer(name: string, peer: string, by: number): void {
+    this.tally(name, peer, 'peer').value += by;
   }
 
   /** Rare events told apart by a reason from a fixed list. */
   countReason(name: string, reason: string): void {
-    this.labelled(name, 'reason').labels(reason).inc(1);
+    this.tally(name, reason, 'reason').value += 1;
   }
 
   setPeerConnected(peer: number, connected: boolean): void {
@@ -100,14 +97,29 @@ export class NodeMetrics implements Metrics {
     for (const name of Object.keys(replicaHelp)) gauge(name, 0);
   }
 
-  private labelled(name: string, label: 'peer' | 'reason'): Counter {
-    let counter = this.counters.get(name);
-    if (counter === undefined) {
-      const options = { name: `kimberlite_${name}`, help: explain(name), labelNames: [label] };
-      counter = new Counter({ ...options, registers: [this.registry] });
-      this.counters.set(name, counter);
-    }
-    return counter;
+  private tally(name: string, value: string, label: 'peer' | 'reason' | null): Tally {
+    const known = this.tallies.get(name)?.get(value);
+    if (known !== undefined) return known;
+    const made: Tally = { labels: label === null ? {} : { [label]: value }, value: 0 };
+    const siblings = this.tallies.get(name) ?? this.register(name, label);
+    siblings.set(value, made);
+    return made;
+  }
+
+  private register(name: string, label: 'peer' | 'reason' | null): Map<string, Tally> {
+    const tallies = new Map<string, Tally>();
+    this.tallies.set(name, tallies);
+    new Counter({
+      name: `kimberlite_${name}`,
+      help: explain(name),
+      labelNames: label === null ? [] : [label],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        for (const { labels, value } of tallies.values()) this.inc(labels, value);
+      },
+    });
+    return tallies;
   }
 }
 

@@ -30,6 +30,8 @@ export interface PeerNetworkOptions {
 
 interface Peer {
   readonly replica: ReplicaId;
+  /** The id as the label of its metrics. */
+  readonly name: string;
   readonly address: Address;
   link: PeerLink | null;
   /** From the last handshake that succeeded. */
@@ -64,6 +66,7 @@ export class PeerNetwork implements Network {
     this.options = options;
     this.peers = options.addresses.map((address, index) => ({
       replica: replicaId(index),
+      name: String(index),
       address,
       link: null,
       hello: null,
@@ -98,9 +101,11 @@ export class PeerNetwork implements Network {
 
   readonly send = (to: ReplicaId, frame: Uint8Array): void => {
     const { metrics } = this.options;
-    if (this.peers[to]?.link?.send(frame) !== true) return metrics.countPeer('peer_frames_dropped_total', to, 1);
-    metrics.countPeer('peer_frames_sent_total', to, 1);
-    metrics.countPeer('peer_bytes_sent_total', to, frame.length);
+    const peer = this.peers[to];
+    if (peer === undefined) return;
+    if (peer.link?.send(frame) !== true) return metrics.countPeer('peer_frames_dropped_total', peer.name, 1);
+    metrics.countPeer('peer_frames_sent_total', peer.name, 1);
+    metrics.countPeer('peer_bytes_sent_total', peer.name, frame.length);
   };
 
   /** What the others said about themselves, by replica; null for those never met and for this one. */
@@ -147,7 +152,7 @@ export class PeerNetwork implements Network {
 
   private dialOne(peer: Peer): void {
     if (this.closed) return;
-    this.options.metrics.countPeer('peer_dials_total', peer.replica, 1);
+    this.options.metrics.countPeer('peer_dials_total', peer.name, 1);
     const webSocket = new WebSocket(`ws://${formatAddress(peer.address)}${path}`, dialOptions);
     const link = this.makeLink(webSocket, 'dialer', peer);
     webSocket.on('upgrade', (response) => {
@@ -171,7 +176,7 @@ export class PeerNetwork implements Network {
           const from = known.peer;
           // What a replaced connection still delivers is dropped: frames of one sender come from one connection.
           if (from === null || from.link !== link) return;
-          this.options.metrics.countPeer('peer_frames_received_total', from.replica, 1);
+          this.options.metrics.countPeer('peer_frames_received_total', from.name, 1);
           this.options.receive(from.replica, frame);
         },
         ended: (why) => {
@@ -206,11 +211,23 @@ export class PeerNetwork implements Network {
       this.options.metrics.setPeerConnected(peer.replica, false);
       if (!this.closed)
         this.options.journal.write('info', 'lost the connection to a replica', { peer: peer.replica, reason });
+      if (refusal?.code === 'replaced') this.onReplaced(peer);
     } else if (peer.link !== null) return;
     const who = byThem ? 'it refuses us: ' : '';
     peer.problem = refusal === null ? reason : `${who}${refusal.code}: ${refusal.message}`;
     if (refusal === null && peer.link === null && peer.failures >= failuresBeforeWord) this.sayOnce(peer, reason);
     if (!this.closed && peer.replica < this.options.replica) this.redial(peer, reason === 'ECONNREFUSED');
+  }
+
+  /** We held a good connection and somebody else introduced itself as this very replica. */
+  private onReplaced(peer: Peer): void {
+    // Not at once, or the two would throw each other out without end.
+    peer.failures = failuresBeforeWord * 2;
+    const text = `another process runs as replica ${this.options.replica}: stop one of the two`;
+    this.options.metrics.countReason('peer_refusals_total', 'replaced');
+    if (peer.said === text) return;
+    this.options.journal.write('error', text, { peer: peer.replica });
+    peer.said = text;
   }
 
   private redial(peer: Peer, connectionRefused: boolean): void {

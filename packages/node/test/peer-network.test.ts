@@ -130,6 +130,9 @@ describe('two replicas that belong together', () => {
     await eventually('the twin is connected', () => connected(twin, 0));
     twin.network.send(replicaId(0), bytes('newest'));
     await eventually('it is heard', () => zero.received.some((frame) => frame.text === 'newest'));
+    await eventually('the older one says what that means', () =>
+      two.journal.text('error').includes('another process runs as replica 2'),
+    );
     await twin.network.close();
   });
 
@@ -142,7 +145,7 @@ describe('two replicas that belong together', () => {
     await eventually('connected', () => connected(two, 0) && connected(zero, 2));
     wire.cut();
     await eventually('both ends notice', () => !connected(two, 0) && !connected(zero, 2), 15_000);
-    expect(two.journal.text()).toMatch(/lost the connection to a replica.*silent/);
+    await eventually('and say so', () => /lost the connection to a replica.*silent/.test(two.journal.text()));
     wire.mend();
     await eventually('connected again', () => connected(two, 0) && connected(zero, 2), 15_000);
   });
