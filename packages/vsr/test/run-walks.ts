@@ -10,7 +10,9 @@ export function runWalks(from: number, count: number): { passed: number; failed:
       acknowledged += new Walk(optionsFor(seed)).run().acknowledged;
       passed++;
     } catch (error) {
-      failed.push(`seed ${seed}: ${error instanceof Error ? (error.stack ?? error.message).slice(0, 1500) : String(error)}`);
+      failed.push(
+        `seed ${seed}: ${error instanceof Error ? (error.stack ?? error.message).slice(0, 1500) : String(error)}`,
+      );
     }
   }
   return { passed, failed, acknowledged };

@@ -4,7 +4,9 @@ import { runWalks } from './run-walks.ts';
 const from = Number(process.env.WALK_FROM ?? 1);
 const count = Number(process.env.WALK_COUNT ?? 300);
 
-test('random walks: no fork, nothing lost or doubled, no stale read, and calm in the end', { timeout: 3_600_000 }, () => {
+test('random walks: no fork, nothing lost or doubled, no stale read, and calm in the end', {
+  timeout: 3_600_000,
+}, () => {
   const { failed, acknowledged } = runWalks(from, count);
   for (const line of failed.slice(0, 5)) console.log(line);
   expect(failed.map((line) => line.split(':')[0])).toEqual([]);
