@@ -49,11 +49,7 @@ function unknownColumn(table: TableState, row: Row): KernelError {
   return reject.columnNotFound(table, stranger, known);
 }
 
-function memberCount(row: Row): number {
-  let count = 0;
-  for (const _ in row) count++;
-  return count;
-}
+const memberCount = (row: Row): number => Object.keys(row).length;
 
 /** Fills `cells` with the whole row. */
 function fillRow(table: TableState, row: Row, cells: Cell[]): Failure {
