@@ -1,6 +1,7 @@
 export type * from './disk.ts';
 export { type FormatOptions, formatLog } from './format.ts';
 export type { HeaderRecord } from './header-record.ts';
+export { type LogReader, openLogReader } from './reader.ts';
 export {
   type InspectOptions,
   inspectOp,

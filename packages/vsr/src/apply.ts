@@ -34,7 +34,8 @@ export function advanceApply<S>(r: Replica<S>): void {
   onStateAdvanced(r);
 }
 
-function applyOp<S>(r: Replica<S>, prepare: Prepare): void {
+/** One committed op. The replay of a log goes through it too. */
+export function applyOp<S>(r: Replica<S>, prepare: Prepare): void {
   const { header } = prepare;
   assert(header.op === r.applied + 1, 'ops are applied in order');
   assert(header.parent === r.appliedId, () => `op ${header.op} does not follow the applied op`);

@@ -1,0 +1,67 @@
+import {
+  type Checksum,
+  type ClusterId,
+  err,
+  type Hasher,
+  ok,
+  op as toOp,
+  type Prepare,
+  prepareBody,
+  replicaId,
+  type Result,
+} from '@kimberlite/base';
+import { applyOp } from './apply.ts';
+import { decodeBatch } from './batch.ts';
+import { initialDurableState } from './durable-codec.ts';
+import { createReplica } from './replica.ts';
+import type { StateMachine } from './state-machine.ts';
+
+export interface ReplayOptions<S> {
+  readonly cluster: ClusterId;
+  readonly hasher: Hasher;
+  readonly stateMachine: StateMachine<S>;
+}
+
+/** A log played back, op by op from the first, by the very code that executes committed ops on a running replica. */
+export interface Replay {
+  /** The last op applied, its id (the root's before the first), and the position of the last command. */
+  readonly op: () => number;
+  readonly id: () => Checksum;
+  readonly position: () => number;
+  /** Hex; equals the state hash of every replica that has applied the same op. */
+  readonly stateHash: () => string;
+  /** The next op. The error says why it cannot be that; nothing was applied then. */
+  readonly apply: (prepare: Prepare) => Result<void, string>;
+}
+
+export function createReplay<S>({ cluster, hasher, stateMachine }: ReplayOptions<S>): Replay {
+  // Never started: no role, no timers, no peers, so nothing but the state and the sessions moves.
+  const r = createReplica({
+    cluster,
+    replica: replicaId(0),
+    replicaCount: 1,
+    hasher,
+    seed: 0,
+    nonce: '0'.repeat(32),
+    stateMachine,
+    durable: initialDurableState(),
+    recovered: { slots: [], head: toOp(0), headCertain: true },
+  });
+  const apply = (prepare: Prepare): Result<void, string> => {
+    const { header } = prepare;
+    if (header.op !== r.applied + 1) return err(`op ${header.op} does not come after op ${r.applied}`);
+    if (header.parent !== r.appliedId) return err(`op ${header.op} does not name op ${r.applied} as the one before it`);
+    if (header.timestamp <= r.appliedTimestamp) return err(`the timestamp of op ${header.op} goes back`);
+    if (!decodeBatch(prepareBody(prepare)).ok) return err(`op ${header.op} holds no batch of requests`);
+    applyOp(r, prepare);
+    r.out = [];
+    return ok(undefined);
+  };
+  return {
+    op: () => r.applied,
+    id: () => r.appliedId,
+    position: () => r.machine.position(r.state),
+    stateHash: () => r.machine.stateHash(r.state),
+    apply,
+  };
+}
