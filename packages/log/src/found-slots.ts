@@ -32,6 +32,8 @@ export class FoundSlots {
   private readonly geometry: Geometry;
   private readonly identity: LogIdentity;
   private readonly records = new Map<number, Uint8Array>();
+  /** Each record is checked once: restarts look at every one several times. */
+  private readonly decoded = new Map<number, (HeaderRecord | undefined)[]>();
   private highestHeader = 0;
   private badHeaders = 0;
   /** Places that header records name in one segment, made when the scan of that segment meets damage. */
@@ -51,6 +53,7 @@ export class FoundSlots {
   addHeaders(sequence: number, bytes: Uint8Array): void {
     assert(bytes.length === this.geometry.headerSlots * headerRecordBytes, 'a headers file has its full size');
     this.records.set(sequence, bytes);
+    this.decoded.set(sequence, new Array(this.geometry.headerSlots));
     const first = (sequence - 1) * this.geometry.headerSlots + 1;
     for (let op = first; op < first + this.geometry.headerSlots; op++) {
       const { state } = this.header(op);
@@ -70,19 +73,35 @@ export class FoundSlots {
   }
 
   header(op: number): HeaderRecord {
+    const { sequence, offset } = headerPlace(this.geometry, op);
+    const decoded = this.decoded.get(sequence);
+    if (decoded === undefined) return { state: 'none' };
+    const number = (offset - blockBytes) / headerRecordBytes;
+    const known = decoded[number];
+    if (known !== undefined) return known;
     const slot = this.slot(op);
-    return slot === null ? { state: 'none' } : decodeHeaderRecord(slot, op, this.identity);
+    assert(slot !== null, 'a headers file has both its bytes and its records');
+    const record = decodeHeaderRecord(slot, op, this.identity);
+    decoded[number] = record;
+    return record;
+  }
+
+  private setSlot(op: number, bytes: Uint8Array): void {
+    const { sequence, offset } = headerPlace(this.geometry, op);
+    const slot = this.slot(op);
+    assert(slot !== null, 'the headers file of the op was read');
+    slot.set(bytes);
+    const decoded = this.decoded.get(sequence);
+    if (decoded !== undefined) decoded[(offset - blockBytes) / headerRecordBytes] = undefined;
+    this.claims = null;
   }
 
   /** Takes what a second reading of one record gave; returns its state. */
   replace(op: number, bytes: Uint8Array): HeaderRecord['state'] {
-    const slot = this.slot(op);
-    assert(slot !== null, 'the headers file of the op was read');
     const before = this.header(op).state;
-    slot.set(bytes);
+    this.setSlot(op, bytes);
     const { state } = this.header(op);
     this.badHeaders += (state === 'bad' ? 1 : 0) - (before === 'bad' ? 1 : 0);
-    this.claims = null;
     return state;
   }
 
@@ -147,13 +166,10 @@ export class FoundSlots {
   repair(repair: HeaderRepair, prepareHeader: Uint8Array): Uint8Array {
     const { op, place } = repair;
     assert(prepareHeader.length >= prepareHeaderBytes, 'a prepare starts with its header');
-    const slot = this.slot(op);
-    assert(slot !== null, 'the headers file of a repaired op exists');
     if (this.header(op).state === 'bad') this.badHeaders -= 1;
     const record = encodeHeaderRecord(op, prepareHeader, place, this.identity);
-    slot.set(record);
+    this.setSlot(op, record);
     if (op > this.highestHeader) this.highestHeader = op;
-    this.claims = null;
     return record;
   }
 

@@ -26,17 +26,17 @@ const verify = (b: Bench, running = false): VerifyReport =>
 /** Every place a byte of which means something, at small steps, and places anywhere else. */
 function* places(): Generator<{ readonly file: string; readonly offset: number }> {
   for (let copy = 0; copy < 4; copy++) {
-    for (let at = 0; at < 140; at += copy === 0 ? 1 : 9) yield { file: 'superblock', offset: copy * 16_384 + at };
+    for (let at = 0; at < 140; at += copy === 0 ? 5 : 23) yield { file: 'superblock', offset: copy * 16_384 + at };
   }
-  for (let at = 0; at < 60; at++) yield { file: 'headers-00000001.wal', offset: at };
-  for (let at = 0; at < 8 * 256; at += 3) yield { file: 'headers-00000001.wal', offset: 4096 + at };
-  for (let at = 0; at < 60; at++) yield { file: 'segment-00000001.wal', offset: at };
-  for (let at = 4096; at < usedSegmentBytes + 4096; at += at % 4096 < 400 ? 3 : 97) {
+  for (let at = 0; at < 60; at += 5) yield { file: 'headers-00000001.wal', offset: at };
+  for (let at = 0; at < 8 * 256; at += 13) yield { file: 'headers-00000001.wal', offset: 4096 + at };
+  for (let at = 0; at < 60; at += 5) yield { file: 'segment-00000001.wal', offset: at };
+  for (let at = 4096; at < usedSegmentBytes + 4096; at += at % 4096 < 400 ? 13 : 397) {
     yield { file: 'segment-00000001.wal', offset: at };
   }
   const random = seedRandom(99);
   for (const [file, bytes] of contents) {
-    for (let i = 0; i < 60; i++) yield { file, offset: randomInt(random, 0, bytes.length - 1) };
+    for (let i = 0; i < 12; i++) yield { file, offset: randomInt(random, 0, bytes.length - 1) };
   }
 }
 
@@ -74,7 +74,7 @@ describe('verify', () => {
       expect(distance >= 0 && distance < 16_384, `${label}: named at ${problem?.offset}`).toBe(true);
       checked += 1;
     }
-    expect(checked).toBeGreaterThan(2500);
+    expect(checked).toBeGreaterThan(400);
   });
 
   it('also beside a running node, except in what such a node may be writing', () => {
@@ -124,7 +124,7 @@ describe('rot', () => {
         if (slot?.state === 'faulty') faulty += 1;
       }
     }
-    expect(faulty).toBeGreaterThan(50);
+    expect(faulty).toBeGreaterThan(10);
   });
 
   it('of a header record alone is repaired from the prepare, and stays repaired', () => {
@@ -173,7 +173,7 @@ describe('rot', () => {
 
   it('a misdirected or lost write is never taken for the acknowledged prepare', () => {
     for (const fault of ['misdirectedWriteChance', 'lostWriteChance'] as const) {
-      for (let seed = 1; seed <= 60; seed++) {
+      for (let seed = 1; seed <= 30; seed++) {
         const b = formatted(seed);
         const opened = unwrap(open(b));
         append(b, opened, prepares.slice(0, 3));
