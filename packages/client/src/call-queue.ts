@@ -1,3 +1,5 @@
+import { assert, commandsPerRequestMax, requestBodyBytesMax } from '@kimberlite/base';
+import { batchOverheadBytes } from '@kimberlite/wire';
 import type { CallId, Level } from './session-types.ts';
 
 /** One call of the SDK: a command or a query, until it is settled. */
@@ -30,7 +32,24 @@ export class CallQueue {
     }
     return this.items[this.at];
   }
+  /** The calls at the head that may share a request; at least one. They stay where they are. */
+  batch(): readonly Call[] {
+    const calls: Call[] = [];
+    let bytes = batchOverheadBytes;
+    for (let at = this.at; at < this.items.length && calls.length < commandsPerRequestMax; at++) {
+      const call = this.items[at];
+      if (call === undefined || call.type === 'query') break;
+      if (call.settled) continue;
+      bytes += call.packed.length;
+      if (bytes > requestBodyBytesMax) break;
+      calls.push(call);
+    }
+    assert(calls.length > 0, 'every command fits into a request of its own');
+    return calls;
+  }
+  /** Takes the first call that still waits. */
   shift(): void {
+    this.peek();
     this.at++;
   }
   /** Puts calls back in front, in this order: they were taken, and certainly came to nothing. */

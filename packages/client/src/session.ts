@@ -1,43 +1,30 @@
 import {
   assert,
-  commandsPerRequestMax,
   randomFloat,
   type RequestNumber,
-  requestBodyBytesMax,
-  requestNumber,
   type SessionNumber,
   sessionNumber,
-  sessionWindowMax,
   unreachable,
 } from '@kimberlite/base';
-import {
-  batchOverheadBytes,
-  type ClientMessage,
-  decodeOutcomes,
-  decodeQueryAnswer,
-  type ServerMessage,
-} from '@kimberlite/wire';
-import { type Call, CallQueue } from './call-queue.ts';
+import { type ClientMessage, decodeOutcomes, decodeQueryAnswer, type ServerMessage } from '@kimberlite/wire';
+import type { Call } from './call-queue.ts';
 import { EndpointBook } from './endpoint-book.ts';
-import { type CallFailure, type ClientErrorCode, failure } from './failure.ts';
+import { type ClientErrorCode, failure } from './failure.ts';
 import {
-  bytesInFlightMax,
   type ClientTiming,
   defaultTiming,
   idleTickMs,
-  pendingBytesMax,
-  pendingCallsMax,
-  queriesInFlightMax,
   requestsGatheringMax,
   requestsInFlightMax,
   tickMs,
 } from './limits.ts';
 import { type Link, Links } from './links.ts';
+import { PendingCalls } from './pending-calls.ts';
 import { rejection } from './rejection.ts';
-import { certainlyNotAdmitted, loseTransmissions, makeRequest, rebuild, type Request } from './request.ts';
+import { certainlyNotAdmitted, type Request } from './request.ts';
+import { noRequest, type QueryInFlight, RequestsInFlight } from './requests-in-flight.ts';
 import type {
   CallId,
-  CallResult,
   ClientSession,
   SessionInput,
   SessionOptions,
@@ -48,18 +35,6 @@ import type {
 type Reply = Extract<ServerMessage, { type: 'reply' }>['reply'];
 type Refusal = Extract<Reply, { type: 'refused' }>['refusal'];
 
-/** A query that was taken from the queue. */
-interface QueryInFlight {
-  readonly query: number;
-  readonly call: Call;
-  /** It takes effect after this request and before any later one; 0: none. */
-  after: RequestNumber;
-  onWire: boolean;
-  attempts: number;
-  sentMs: number;
-}
-
-const noRequest = requestNumber(0);
 const noSession = sessionNumber(0);
 const empty: readonly SessionOutput[] = [];
 
@@ -81,22 +56,9 @@ class Session implements ClientSession {
   private session: SessionNumber = noSession;
   private registrationSentMs: number | null = null;
   private lastSession = 0;
-  private nextNumber = 1;
-  private nextQuery = 1;
-  private readonly queue = new CallQueue();
-  private queuedQueries = 0;
-  private readonly requests = new Map<number, Request>();
-  private readonly queries = new Map<number, QueryInFlight>();
-  /** Every call that is not settled, and where it is: waiting (null) or in a request or query in flight. */
-  private readonly live = new Map<CallId, { readonly call: Call; at: Request | QueryInFlight | null }>();
-  private pendingBytes = 0;
-  private bytesInFlight = 0;
-  private nextDeadlineMs = Number.POSITIVE_INFINITY;
+  private readonly calls: PendingCalls;
+  private readonly flight: RequestsInFlight;
 
-  /** Something in flight is on no wire: the next pump sends it again, in order. */
-  private resendWanted = false;
-  /** When to look again for what was sent long ago; not at every turn, since there may be thousands. */
-  private nextLookMs = 0;
   private pausedUntilMs = 0;
   private refusals = 0;
   private lastRefusal: Refusal | null = null;
@@ -107,7 +69,12 @@ class Session implements ClientSession {
     this.options = options;
     this.timing = { ...defaultTiming, ...options.timing };
     this.book = new EndpointBook(options.endpoints, this.timing, options.random);
-    this.links = new Links(options, this.book, this.timing, (output) => this.outputs.push(output));
+    const emit = (output: SessionOutput): void => {
+      this.outputs.push(output);
+    };
+    this.links = new Links(options, this.book, this.timing, emit);
+    this.calls = new PendingCalls(emit);
+    this.flight = new RequestsInFlight(this.timing, options.hasher);
   }
 
   step(input: SessionInput, nowMs: number): readonly SessionOutput[] {
@@ -122,7 +89,7 @@ class Session implements ClientSession {
 
   tickInMs(): number | null {
     if (this.closed) return null;
-    if (this.live.size > 0 || this.links.scout !== null || !this.welcomed) return tickMs;
+    if (this.calls.size > 0 || this.links.scout !== null || !this.welcomed) return tickMs;
     return this.links.toPrimary() === null ? idleTickMs : null;
   }
 
@@ -135,7 +102,7 @@ class Session implements ClientSession {
       view: known?.view ?? null,
       primary: known?.primary ?? null,
       registered: this.session !== noSession,
-      pending: this.live.size,
+      pending: this.calls.size,
       troubles: this.book.troubles(),
     };
   }
@@ -144,7 +111,7 @@ class Session implements ClientSession {
     switch (input.type) {
       case 'command':
       case 'query':
-        return this.onCall(input, nowMs);
+        return this.calls.take(input, nowMs + (input.timeoutMs ?? this.timing.callTimeoutMs));
       case 'abort':
         this.giveUp(input.call, 'Aborted', 'The caller aborted the call.');
         return this.turn(nowMs);
@@ -173,75 +140,20 @@ class Session implements ClientSession {
 
   // ---- calls
 
-  private onCall(input: Extract<SessionInput, { type: 'command' | 'query' }>, nowMs: number): void {
-    assert(!this.live.has(input.call), 'a call id is used once');
-    const problem = this.whyNotTake(input.packed);
-    if (problem !== null) {
-      this.outputs.push({ type: 'settled', call: input.call, result: { type: 'failure', failure: problem } });
-      return;
-    }
-    const call: Call = {
-      id: input.call,
-      type: input.type,
-      packed: input.packed,
-      level: input.type === 'query' ? input.level : { type: 'linearizable' },
-      deadlineMs: nowMs + (input.timeoutMs ?? this.timing.callTimeoutMs),
-      settled: false,
-    };
-    this.live.set(call.id, { call, at: null });
-    this.pendingBytes += call.packed.length;
-    this.nextDeadlineMs = Math.min(this.nextDeadlineMs, call.deadlineMs);
-    if (call.type === 'query') this.queuedQueries++;
-    this.queue.push(call);
-  }
-
-  private whyNotTake(packed: Uint8Array): CallFailure | null {
-    const bytesMax = requestBodyBytesMax - batchOverheadBytes;
-    if (packed.length > bytesMax) {
-      const text = `One command or query may have ${bytesMax} bytes; this one has ${packed.length}. Split it.`;
-      return failure('RequestTooLarge', 'not-applied', text);
-    }
-    if (this.live.size < pendingCallsMax && this.pendingBytes + packed.length <= pendingBytesMax) return null;
-    const text = `${this.live.size} calls (${this.pendingBytes} bytes) are pending in this client; await some before issuing more.`;
-    return failure('Overloaded', 'not-applied', text);
-  }
-
-  private settle(call: Call, result: CallResult): void {
-    if (call.settled) return;
-    call.settled = true;
-    const entry = this.live.get(call.id);
-    if (entry?.at === null && call.type === 'query') this.queuedQueries--;
-    this.live.delete(call.id);
-    this.pendingBytes -= call.packed.length;
-    this.outputs.push({ type: 'settled', call: call.id, result });
-  }
-
-  private fail(call: Call, problem: CallFailure): void {
-    this.settle(call, { type: 'failure', failure: problem });
-  }
-
   /** The caller will not wait any longer; what may be said depends on what was sent and what became of it. */
   private giveUp(id: CallId, code: ClientErrorCode, why: string): void {
-    const entry = this.live.get(id);
+    const entry = this.calls.find(id);
     if (entry === undefined) return;
     const { call, at } = entry;
-    if (at !== null && 'query' in at) this.queries.delete(at.query);
+    if (at !== null && 'query' in at) this.flight.queries.delete(at.query);
     const certain = at === null || 'query' in at || certainlyNotAdmitted(at);
     const text = certain ? why : `${why} The command was sent and may still take effect.`;
-    this.fail(call, failure(code, certain ? 'not-applied' : 'unknown', text));
+    this.calls.fail(call, failure(code, certain ? 'not-applied' : 'unknown', text));
   }
 
   private expire(nowMs: number): void {
-    if (nowMs < this.nextDeadlineMs) return;
-    let next = Number.POSITIVE_INFINITY;
-    const late: CallId[] = [];
-    for (const { call } of this.live.values()) {
-      if (call.deadlineMs <= nowMs) late.push(call.id);
-      else next = Math.min(next, call.deadlineMs);
-    }
-    this.nextDeadlineMs = next;
-    for (const id of late) {
-      const overloaded = this.lastRefusal?.reason === 'overloaded';
+    const overloaded = this.lastRefusal?.reason === 'overloaded';
+    for (const id of this.calls.late(nowMs)) {
       this.giveUp(id, overloaded ? 'Overloaded' : 'Timeout', `No answer in time: ${this.situation()}.`);
     }
   }
@@ -263,14 +175,17 @@ class Session implements ClientSession {
 
   private turn(nowMs: number): void {
     this.expire(nowMs);
-    this.advance();
+    this.flight.advance();
     const promoted = this.links.maintain(nowMs, this.hasDoubt(nowMs));
     if (promoted) {
       this.loseWire();
       this.pausedUntilMs = 0;
       this.lastRefusal = null;
     }
-    this.resendLate(nowMs);
+    this.flight.loseLate(nowMs);
+    if (this.registrationSentMs !== null && nowMs - this.registrationSentMs > this.timing.resendMs) {
+      this.registrationSentMs = null;
+    }
     this.pump(nowMs);
   }
 
@@ -281,80 +196,23 @@ class Session implements ClientSession {
     const reason = this.lastRefusal?.reason;
     if (reason !== undefined && reason !== 'overloaded' && reason !== 'window-full') return true;
     const before = nowMs - this.timing.silenceMs;
-    return active.heardMs < before && this.oldestSentMs() < before;
-  }
-
-  private oldestSentMs(): number {
-    let oldest = this.registrationSentMs ?? Number.POSITIVE_INFINITY;
-    for (const request of this.requests.values()) if (request.onWire > 0) oldest = Math.min(oldest, request.sentMs);
-    for (const query of this.queries.values()) {
-      if (query.onWire) {
-        oldest = Math.min(oldest, query.sentMs);
-        break;
-      }
-    }
-    return oldest;
-  }
-
-  /** Numbers at the low end that nobody waits for: the floor passes them, and the primary with it. */
-  private advance(): void {
-    for (const request of this.requests.values()) {
-      if (request.calls.some((call) => !call.settled)) return;
-      this.forget(request);
-      for (const query of this.queries.values()) {
-        if (query.after !== request.number) continue;
-        query.after = noRequest;
-        query.onWire = false;
-        this.resendWanted = true;
-      }
-    }
-  }
-
-  private forget(request: Request): void {
-    this.requests.delete(request.number);
-    this.bytesInFlight -= request.body.length;
-  }
-
-  /** The lowest number whose outcome is still wanted. */
-  private floor(): RequestNumber {
-    for (const number of this.requests.keys()) return requestNumber(number);
-    return requestNumber(this.nextNumber);
+    if (active.heardMs >= before) return false;
+    return Math.min(this.registrationSentMs ?? nowMs, this.flight.oldestSentMs()) < before;
   }
 
   /** Whatever was sent on the active link will not be answered there. */
   private loseWire(): void {
-    for (const request of this.requests.values()) loseTransmissions(request);
-    for (const query of this.queries.values()) query.onWire = false;
+    this.flight.loseAll();
     this.registrationSentMs = null;
-    this.resendWanted = true;
-  }
-
-  private resendLate(nowMs: number): void {
-    if (nowMs < this.nextLookMs) return;
-    this.nextLookMs = nowMs + this.timing.resendMs / 8;
-    const due = (sentMs: number, attempts: number): boolean =>
-      nowMs - sentMs > Math.min(this.timing.resendMaxMs, this.timing.resendMs * 2 ** Math.min(attempts - 1, 16));
-    for (const request of this.requests.values()) {
-      if (request.onWire === 0 || !due(request.sentMs, request.attempts)) continue;
-      loseTransmissions(request);
-      this.resendWanted = true;
-    }
-    for (const query of this.queries.values()) {
-      if (!query.onWire || !due(query.sentMs, query.attempts)) continue;
-      query.onWire = false;
-      this.resendWanted = true;
-    }
-    if (this.registrationSentMs !== null && nowMs - this.registrationSentMs > this.timing.resendMs) {
-      this.registrationSentMs = null;
-    }
   }
 
   // ---- sending
 
   private pump(nowMs: number): void {
     if (nowMs < this.pausedUntilMs || this.links.active === null) return;
-    if (this.resendWanted) this.resend(nowMs);
-    for (let call = this.queue.peek(); call !== undefined; call = this.queue.peek()) {
+    if (this.flight.resendWanted) this.resend(nowMs);
+    const { queue } = this.calls;
+    for (let call = queue.peek(); call !== undefined; call = queue.peek()) {
       const went = call.type === 'query' ? this.issueQuery(call, nowMs) : this.issueRequest(nowMs);
       if (!went) return;
     }
@@ -369,34 +227,20 @@ class Session implements ClientSession {
     this.outbox.push({ type: 'request', request });
   }
 
-  /** What is in flight but on no wire, in the order of its issue. */
   private resend(nowMs: number): void {
-    this.resendWanted = false;
-    const queries = [...this.queries.values()].filter((query) => !query.onWire);
-    let at = 0;
-    const sendQueries = (below: number): void => {
-      for (; at < queries.length; at++) {
-        const query = queries[at];
-        if (query === undefined || query.after >= below) return;
-        this.sendQuery(query, nowMs);
+    this.flight.resendWanted = false;
+    for (const item of this.flight.unsent()) {
+      if ('query' in item) this.sendQuery(item, nowMs);
+      else {
+        this.flight.refresh(item);
+        this.sendRequest(item, nowMs);
       }
-    };
-    for (const request of this.requests.values()) {
-      if (request.onWire > 0) continue;
-      sendQueries(request.number);
-      if (certainlyNotAdmitted(request)) {
-        this.bytesInFlight -= request.body.length;
-        rebuild(request, this.options.hasher);
-        this.bytesInFlight += request.body.length;
-      }
-      this.sendRequest(request, nowMs);
     }
-    sendQueries(Number.POSITIVE_INFINITY);
   }
 
   private sendRequest(request: Request, nowMs: number): void {
     if (this.links.toPrimary() === null || this.session === noSession) {
-      this.resendWanted = true;
+      this.flight.resendWanted = true;
       return;
     }
     request.onWire++;
@@ -405,13 +249,13 @@ class Session implements ClientSession {
     const { number, checksum, body } = request;
     this.outbox.push({
       type: 'request',
-      request: { session: this.session, number, floor: this.floor(), checksum, body },
+      request: { session: this.session, number, floor: this.flight.floor(), checksum, body },
     });
   }
 
   private sendQuery(query: QueryInFlight, nowMs: number): void {
     if (!this.mayAsk(query.call)) {
-      this.resendWanted = true;
+      this.flight.resendWanted = true;
       return;
     }
     query.onWire = true;
@@ -429,21 +273,9 @@ class Session implements ClientSession {
   }
 
   private issueQuery(call: Call, nowMs: number): boolean {
-    if (this.queries.size >= queriesInFlightMax || !this.mayAsk(call)) return false;
-    this.queue.shift();
-    this.queuedQueries--;
-    const after = requestNumber(this.nextNumber - 1);
-    const query: QueryInFlight = {
-      query: this.nextQuery++,
-      call,
-      // What came before and is settled needs no waiting for.
-      after: this.requests.has(after) ? after : noRequest,
-      onWire: false,
-      attempts: 0,
-      sentMs: 0,
-    };
-    this.place(call, query);
-    this.queries.set(query.query, query);
+    if (!this.flight.hasRoomForQuery() || !this.mayAsk(call)) return false;
+    const query = this.flight.addQuery(call);
+    this.calls.place(call, query);
     this.sendQuery(query, nowMs);
     return true;
   }
@@ -455,30 +287,11 @@ class Session implements ClientSession {
       return false;
     }
     // A crowd of commands shares requests; but a query between them closes a batch, and then many are needed.
-    const most = this.queuedQueries > 0 ? requestsInFlightMax : requestsGatheringMax;
-    if (this.requests.size >= most || (this.requests.size > 0 && this.bytesInFlight >= bytesInFlightMax)) return false;
-    if (this.nextNumber >= this.floor() + sessionWindowMax) return false;
-    const calls: Call[] = [];
-    let bytes = batchOverheadBytes;
-    for (let call = this.queue.peek(); call?.type === 'command'; call = this.queue.peek()) {
-      bytes += call.packed.length;
-      if (calls.length === commandsPerRequestMax || bytes > requestBodyBytesMax) break;
-      calls.push(call);
-      this.queue.shift();
-    }
-    assert(calls.length > 0, 'every command fits into a request of its own');
-    const request = makeRequest(requestNumber(this.nextNumber++), calls, this.options.hasher);
-    for (const call of calls) this.place(call, request);
-    this.requests.set(request.number, request);
-    this.bytesInFlight += request.body.length;
+    if (!this.flight.hasRoom(this.calls.queuedQueries > 0 ? requestsInFlightMax : requestsGatheringMax)) return false;
+    const request = this.flight.addRequest(this.calls.queue.batch());
+    for (const call of request.calls) this.calls.place(call, request);
     this.sendRequest(request, nowMs);
     return true;
-  }
-
-  private place(call: Call, at: Request | QueryInFlight): void {
-    const entry = this.live.get(call.id);
-    assert(entry !== undefined, 'what is issued is waited for');
-    entry.at = at;
   }
 
   private flushOutbox(): void {
@@ -541,7 +354,7 @@ class Session implements ClientSession {
         if (this.session !== noSession || reply.session <= this.lastSession) return;
         this.session = reply.session;
         this.registrationSentMs = null;
-        this.resendWanted = true;
+        this.flight.resendWanted = true;
         return this.wentWell();
       case 'outcome':
         return this.onOutcome(reply);
@@ -566,71 +379,71 @@ class Session implements ClientSession {
   }
 
   private onOutcome(reply: Extract<Reply, { type: 'outcome' }>): void {
-    const request = reply.session === this.session ? this.requests.get(reply.number) : undefined;
+    const request = reply.session === this.session ? this.flight.requests.get(reply.number) : undefined;
     if (request === undefined) return;
-    this.forget(request);
+    this.flight.forget(request);
     this.wentWell();
     const outcomes = decodeOutcomes(reply.body);
     if (!outcomes.ok || outcomes.value.length !== request.calls.length) {
       const text = `the reply cannot be read: ${outcomes.ok ? 'another number of outcomes' : outcomes.error.message}`;
-      for (const call of request.calls) this.fail(call, failure('ProtocolError', 'unknown', text));
+      for (const call of request.calls) this.calls.fail(call, failure('ProtocolError', 'unknown', text));
       return;
     }
     request.calls.forEach((call, i) => {
       const outcome = outcomes.value[i];
-      if (outcome?.ok === true) this.settle(call, { type: 'outcome', outcome });
-      else if (outcome !== undefined) this.fail(call, rejection(outcome.error, outcome.position));
+      if (outcome?.ok === true) this.calls.settle(call, { type: 'outcome', outcome });
+      else if (outcome !== undefined) this.calls.fail(call, rejection(outcome.error, outcome.position));
     });
   }
 
   private onAnswer(reply: Extract<Reply, { type: 'answer' }>): void {
-    const query = this.queries.get(reply.query);
+    const query = this.flight.queries.get(reply.query);
     if (query === undefined) return;
-    this.queries.delete(reply.query);
+    this.flight.queries.delete(reply.query);
     this.wentWell();
     const answer = decodeQueryAnswer(reply.body);
     if (!answer.ok) {
-      return this.fail(
+      return this.calls.fail(
         query.call,
         failure('ProtocolError', 'not-applied', `the answer cannot be read: ${answer.error.message}`),
       );
     }
-    if (!answer.value.ok) return this.fail(query.call, rejection(answer.value.error));
+    if (!answer.value.ok) return this.calls.fail(query.call, rejection(answer.value.error));
     const staleForUs = reply.staleForUs ?? null;
-    this.settle(query.call, { type: 'answer', answer: answer.value.value, op: reply.op, staleForUs });
+    this.calls.settle(query.call, { type: 'answer', answer: answer.value.value, op: reply.op, staleForUs });
   }
 
   private onRefused(session: SessionNumber, number: RequestNumber, refusal: Refusal, nowMs: number): void {
     if (session !== this.session) return;
     if (number === 0) this.registrationSentMs = null;
-    const request = this.requests.get(number);
+    const request = this.flight.requests.get(number);
     if (request !== undefined && request.onWire > 0) request.onWire--;
     if (refusal.reason === 'invalid' && request !== undefined) {
       const certain = certainlyNotAdmitted(request) ? 'not-applied' : 'unknown';
       const message = refusal.message ?? 'the primary found the request invalid';
       for (const call of request.calls) {
-        this.fail(call, { code: 'InvalidCommand', message, retryable: false, outcome: certain });
+        this.calls.fail(call, { code: 'InvalidCommand', message, retryable: false, outcome: certain });
       }
-      this.resendWanted = true;
+      this.flight.resendWanted = true;
       return;
     }
     this.onRefusal(refusal, nowMs);
   }
 
   private onQueryRefused(number: number, refusal: Refusal, nowMs: number): void {
-    const query = this.queries.get(number);
+    const query = this.flight.queries.get(number);
     if (query === undefined) return;
     query.onWire = false;
     if (refusal.reason === 'invalid') {
-      this.queries.delete(number);
+      this.flight.queries.delete(number);
       const message = refusal.message ?? 'the replica found the query invalid';
-      return this.fail(query.call, { code: 'InvalidCommand', message, retryable: false, outcome: 'not-applied' });
+      return this.calls.fail(query.call, { code: 'InvalidCommand', message, retryable: false, outcome: 'not-applied' });
     }
     this.onRefusal(refusal, nowMs);
   }
 
   private onRefusal(refusal: Refusal, nowMs: number): void {
-    this.resendWanted = true;
+    this.flight.resendWanted = true;
     this.lastRefusal = refusal;
     if (this.links.learn(refusal.view, refusal.primary)) return this.onView(true);
     // One turn's refusals count once: they come together and say the same.
@@ -650,47 +463,35 @@ class Session implements ClientSession {
   private onEvicted(session: SessionNumber): void {
     if (session !== this.session || session === noSession) return;
     const again: Call[] = [];
-    for (const request of this.requests.values()) {
-      const certain = certainlyNotAdmitted(request);
-      for (const call of request.calls) {
-        if (call.settled) continue;
-        if (certain) again.push(call);
-        else {
-          const text = 'The session was evicted while the command was in flight: too many clients, or too long idle.';
-          this.fail(call, failure('SessionEvicted', 'unknown', text));
-        }
+    for (const request of this.flight.requests.values()) {
+      if (certainlyNotAdmitted(request)) {
+        again.push(...request.calls);
+        continue;
       }
+      const text = 'The session was evicted while the command was in flight: too many clients, or too long idle.';
+      for (const call of request.calls) this.calls.fail(call, failure('SessionEvicted', 'unknown', text));
     }
-    for (const { call } of this.queries.values()) again.push(call);
-    again.sort((a, b) => a.id - b.id);
-    for (const call of again) {
-      const entry = this.live.get(call.id);
-      if (entry !== undefined) entry.at = null;
-      if (call.type === 'query') this.queuedQueries++;
-    }
-    this.queue.unshift(again);
-    this.requests.clear();
-    this.queries.clear();
-    this.bytesInFlight = 0;
+    for (const { call } of this.flight.queries.values()) again.push(call);
+    this.flight.clear();
+    this.calls.requeue(again);
     this.lastSession = session;
     this.session = noSession;
-    this.nextNumber = 1;
     this.registrationSentMs = null;
   }
 
   /** Our number under another body: a bug somewhere, and no way to tell what became of these calls. */
   private onMismatch(session: SessionNumber, number: RequestNumber): void {
-    const request = session === this.session ? this.requests.get(number) : undefined;
+    const request = session === this.session ? this.flight.requests.get(number) : undefined;
     if (request === undefined) return;
-    this.forget(request);
+    this.flight.forget(request);
     const text = `Request ${number} of session ${session} was used before with another body.`;
-    for (const call of request.calls) this.fail(call, failure('ProtocolError', 'unknown', text));
+    for (const call of request.calls) this.calls.fail(call, failure('ProtocolError', 'unknown', text));
   }
 
   // ---- the end
 
   private close(): void {
-    for (const id of [...this.live.keys()]) this.giveUp(id, 'Closed', 'The client was closed.');
+    for (const id of this.calls.ids()) this.giveUp(id, 'Closed', 'The client was closed.');
     this.links.closeAll();
     this.outbox = [];
     this.closed = true;
