@@ -46,7 +46,9 @@ async function campaign() {
   const pids = cluster.members.map(({ replica }) => cluster.pid(replica));
   const witness = await Witness.join(cluster.endpoints);
   witness.start();
-  await waitFor('the ordinary client at work', async () => (witness.writes > 500 ? true : undefined));
+  await waitFor('the ordinary client at work', async () => (witness.writes > 500 ? true : undefined), {
+    timeoutMs: 120_000,
+  });
   const memory = () => pids.map((pid) => memoryMiB(pid));
   const before = memory();
   const { clusterId } = JSON.parse(readFileSync(cluster.members[0].config, 'utf8'));
