@@ -125,8 +125,8 @@ function withDefaults(values: ConfigValues): NodeConfig {
     logLevel: values.logLevel ?? 'info',
     // Two full pipelines of the largest prepares.
     peerQueueBytes: values.peerQueueBytes ?? 24 * mebibyte,
-    // A few of the largest replies.
-    clientQueueBytes: values.clientQueueBytes ?? 16 * mebibyte,
+    // What the answers to one burst of questions may take up before a client that reads has had a turn to read them.
+    clientQueueBytes: values.clientQueueBytes ?? 64 * mebibyte,
     clientQueueBytesTotal: values.clientQueueBytesTotal ?? 256 * mebibyte,
     clientsMax: values.clientsMax ?? 2048,
     stopGraceMs: values.stopGraceMs ?? 5000,
