@@ -1,7 +1,7 @@
 import { Database } from './database.ts';
 import { Driver } from './driver.ts';
-import { failure, KimberliteError } from './failure.ts';
-import type { ClientTiming } from './limits.ts';
+import { failure, KimberliteError } from './session/failure.ts';
+import type { ClientTiming } from './session/limits.ts';
 import { platform } from './socket.ts';
 
 export interface ConnectOptions {

@@ -1,9 +1,9 @@
 import type { ColumnInput, Command, CommandInput, OrderBy, Plan, Query, Row, Value, Where } from '@kimberlite/kernel';
 import { encodeCommand, encodeQuery, type TypedAnswer, validate, validateQuery } from '@kimberlite/wire';
 import { type CallOptions, type Driver, orThrow } from './driver.ts';
-import { KimberliteError } from './failure.ts';
-import { rejection } from './rejection.ts';
-import type { CallResult, Level } from './session-types.ts';
+import { KimberliteError } from './session/failure.ts';
+import { rejection } from './session/rejection.ts';
+import type { CallResult, Level } from './session/session-types.ts';
 import { type ClusterStatus, clusterStatus } from './status.ts';
 
 export interface WriteOptions extends CallOptions {

@@ -1,8 +1,8 @@
 import { assert, type ClientId, clientId, seedRandom, toHex } from '@kimberlite/base';
 import { createCodec } from '@kimberlite/wire';
-import { type CallFailure, failure, KimberliteError } from './failure.ts';
-import type { ClientTiming } from './limits.ts';
-import { createClientSession } from './session.ts';
+import { type CallFailure, failure, KimberliteError } from './session/failure.ts';
+import type { ClientTiming } from './session/limits.ts';
+import { createClientSession } from './session/session.ts';
 import type {
   CallResult,
   ClientSession,
@@ -11,7 +11,7 @@ import type {
   SessionInput,
   SessionOutput,
   SessionView,
-} from './session-types.ts';
+} from './session/session-types.ts';
 import type { Platform, Socket } from './socket.ts';
 
 /** Options of every call. */

@@ -18,8 +18,8 @@ export {
   type ClientErrorCode,
   type ErrorCode,
   KimberliteError,
-} from './failure.ts';
-export { type ClientTiming, defaultTiming } from './limits.ts';
-export { createClientSession } from './session.ts';
-export type * from './session-types.ts';
+} from './session/failure.ts';
+export { type ClientTiming, defaultTiming } from './session/limits.ts';
+export { createClientSession } from './session/session.ts';
+export type * from './session/session-types.ts';
 export { type ClusterStatus, clusterStatus, type ReplicaStatus } from './status.ts';

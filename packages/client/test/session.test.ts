@@ -1,6 +1,6 @@
 import { commandsPerRequestMax, requestBodyBytesMax } from '@kimberlite/base';
 import { describe, expect, it } from 'vitest';
-import { pendingCallsMax, requestsGatheringMax } from '../src/limits.ts';
+import { pendingCallsMax, requestsGatheringMax } from '../src/session/limits.ts';
 import { Bench } from './scripted-server.ts';
 
 describe('batches', () => {
