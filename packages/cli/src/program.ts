@@ -1,61 +1,135 @@
 import { Command, CommanderError } from 'commander';
-import { addBench } from './commands/bench.ts';
-import { addConfig } from './commands/config.ts';
-import { addDev } from './commands/dev.ts';
-import { addExec } from './commands/exec.ts';
-import { addFormat } from './commands/format.ts';
-import { addInspect } from './commands/inspect.ts';
-import { addQuery } from './commands/query.ts';
-import { addRepl } from './commands/repl.ts';
-import { addSim } from './commands/sim.ts';
-import { addStart } from './commands/start.ts';
-import { addStatus } from './commands/status.ts';
-import { addDescribe, addTables } from './commands/tables.ts';
-import { addVerify } from './commands/verify.ts';
 import { type Context, printJson } from './context.ts';
 import { exitCodeOf, reportOf, UsageFailure } from './failure.ts';
 import { line } from './terminal.ts';
 import { version } from './version.ts';
 
-export function buildProgram(context: Context): Command {
+type Add = (program: Command, context: Context) => void;
+
+interface Entry {
+  readonly name: string;
+  readonly summary: string;
+  /** Only the command that is used is loaded: `status` need not wait for the simulator to be read. */
+  readonly load: () => Promise<Add>;
+}
+
+const groups: readonly { readonly title: string; readonly entries: readonly Entry[] }[] = [
+  {
+    title: 'Run a cluster:',
+    entries: [
+      {
+        name: 'dev',
+        summary: 'a local cluster in one terminal',
+        load: async () => (await import('./commands/dev.ts')).addDev,
+      },
+      { name: 'start', summary: 'one node', load: async () => (await import('./commands/start.ts')).addStart },
+      {
+        name: 'format',
+        summary: 'prepare a data directory, once',
+        load: async () => (await import('./commands/format.ts')).addFormat,
+      },
+      {
+        name: 'config',
+        summary: 'check a configuration file',
+        load: async () => (await import('./commands/config.ts')).addConfig,
+      },
+    ],
+  },
+  {
+    title: 'Use it:',
+    entries: [
+      {
+        name: 'status',
+        summary: 'a row a node, and how many more may be lost',
+        load: async () => (await import('./commands/status.ts')).addStatus,
+      },
+      {
+        name: 'exec',
+        summary: 'submit a command, or an array of them in order',
+        load: async () => (await import('./commands/exec.ts')).addExec,
+      },
+      {
+        name: 'query',
+        summary: 'read rows of a table',
+        load: async () => (await import('./commands/query.ts')).addQuery,
+      },
+      {
+        name: 'tables',
+        summary: 'the tables there are',
+        load: async () => (await import('./commands/tables.ts')).addTables,
+      },
+      {
+        name: 'describe',
+        summary: 'columns, primary key and indexes of a table',
+        load: async () => (await import('./commands/tables.ts')).addDescribe,
+      },
+      {
+        name: 'repl',
+        summary: 'an interactive prompt',
+        load: async () => (await import('./commands/repl.ts')).addRepl,
+      },
+    ],
+  },
+  {
+    title: 'Look closer:',
+    entries: [
+      {
+        name: 'bench',
+        summary: 'load, then throughput and latency percentiles',
+        load: async () => (await import('./commands/bench.ts')).addBench,
+      },
+      {
+        name: 'inspect',
+        summary: 'look into a data directory',
+        load: async () => (await import('./commands/inspect.ts')).addInspect,
+      },
+      {
+        name: 'verify',
+        summary: 'check a data directory, byte by byte',
+        load: async () => (await import('./commands/verify.ts')).addVerify,
+      },
+      {
+        name: 'sim',
+        summary: 'the deterministic simulator',
+        load: async () => (await import('./commands/sim.ts')).addSim,
+      },
+    ],
+  },
+];
+
+/** The name of the command that is meant, or undefined: also behind `help`. */
+const namedIn = (argv: readonly string[]): string | undefined => (argv[0] === 'help' ? argv[1] : argv[0]);
+
+/** The whole list, with the one command `argv` names in full. */
+export async function buildProgram(context: Context, argv: readonly string[]): Promise<Command> {
   const program = new Command('kimberlite')
     .description('A replicated, multi-tenant table store.')
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'how to use it')
     .helpCommand('help [command]', 'how to use a command')
-    .showSuggestionAfterError(true)
-    .configureHelp({ sortSubcommands: false, sortOptions: false });
-  program.commandsGroup('Run a cluster:');
-  addDev(program, context);
-  addStart(program, context);
-  addFormat(program, context);
-  addConfig(program, context);
-  program.commandsGroup('Use it:');
-  addStatus(program, context);
-  addExec(program, context);
-  addQuery(program, context);
-  addTables(program, context);
-  addDescribe(program, context);
-  addRepl(program, context);
-  program.commandsGroup('Look closer:');
-  addBench(program, context);
-  addInspect(program, context);
-  addVerify(program, context);
-  addSim(program, context);
-  program.addHelpText(
-    'after',
-    `
+    .showSuggestionAfterError(true);
+  const named = namedIn(argv);
+  for (const { title, entries } of groups) {
+    program.commandsGroup(title);
+    for (const { name, summary, load } of entries) {
+      if (name === named) (await load())(program, context);
+      else program.command(name).summary(summary);
+    }
+  }
+  program.commandsGroup('');
+  program.addHelpText('after', startHere);
+  settle(program, context);
+  return program;
+}
+
+const startHere = `
 Start here:
   $ kimberlite dev                     a cluster of three nodes in this terminal
   $ kimberlite status                  in another one: how it is
   $ kimberlite exec --help             how to write to it
 
 Exit codes: 0 done, 1 the operation failed, 2 wrong usage.
-`,
-  );
-  settle(program, context);
-  return program;
-}
+`;
 
 /** Errors are thrown, not exited with, for every command at every depth; texts go where ours go. */
 function settle(command: Command, context: Context): void {
@@ -75,22 +149,25 @@ export async function runCli(argv: readonly string[], context: Context): Promise
   const json = argv.includes('--json');
   try {
     process.exitCode = 0;
+    const program = await buildProgram(context, argv);
     if (argv.length === 0)
-      throw new UsageFailure(`Say what to do, as in: kimberlite dev\n\n${buildProgram(context).helpInformation()}`);
-    await buildProgram(context).parseAsync([...argv], { from: 'user' });
+      throw new UsageFailure(`Say what to do, as in: kimberlite dev\n\n${program.helpInformation()}`);
+    await program.parseAsync([...argv], { from: 'user' });
   } catch (error) {
     process.exitCode = explain(error, context, json);
   }
   return Number(process.exitCode);
 }
 
+const seeHelp = '`kimberlite --help` and `kimberlite <command> --help` show what there is.';
+
 function explain(thrown: unknown, context: Context, json: boolean): number {
   if (thrown instanceof CommanderError && thrown.exitCode === 0) return 0;
+  // A command that only has commands below it: its help has been printed.
+  if (thrown instanceof CommanderError && thrown.code === 'commander.help' && !json) return 2;
   const error =
     thrown instanceof CommanderError
-      ? new UsageFailure(
-          `${thrown.message.replace(/^error: /, '')}\n\`kimberlite --help\` and \`kimberlite <command> --help\` show what there is.`,
-        )
+      ? new UsageFailure(`${thrown.message.replace(/^error: /, '')}\n${seeHelp}`)
       : thrown;
   const report = reportOf(error);
   if (json) printJson(context, { ok: false, error: report });
