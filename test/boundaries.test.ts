@@ -56,7 +56,7 @@ function imports(file: string): string[] {
   const patterns = [
     /^[ \t]*(?:import|export)(?:\s+type)?\s+(?:\*(?:\s+as\s+\w+)?|\w+|\{[^}]*\}|\w+\s*,\s*\{[^}]*\})\s*from\s*['"]([^'"]+)['"]/gm,
     /^[ \t]*import\s*['"]([^'"]+)['"]/gm,
-    /\b(?:import|require)\s*\(\s*['"]([^'"]+)['"]/g,
+    /\bimport\s*\(\s*['"]([^'"]+)['"]/g,
   ];
   const source = text(file);
   return patterns.flatMap((pattern) => [...source.matchAll(pattern)].map((match) => match[1] ?? ''));
