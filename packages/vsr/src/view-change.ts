@@ -469,6 +469,8 @@ export function becomeNormal<S>(r: Replica<S>): void {
 /** Asks the primary of `view` for its log: heard of a higher view, or of ops beyond a gap. */
 export function askForStartView<S>(r: Replica<S>, view: number): void {
   if (primaryOf(r, view) === r.self || (r.askingView !== null && r.askingView >= view)) return;
+  const installing = r.status === 'view-change' && r.phase !== 'collecting';
+  if (installing && view === r.view) return;
   r.askingView = view;
   r.askingAttempts = 0;
   sendRequestStartView(r);

@@ -52,6 +52,8 @@ export interface WalkOptions {
   readonly rot: number;
   /** Probability that a crash takes all replicas at once. */
   readonly crashAll: number;
+  /** A crashed replica comes back only in calm. */
+  readonly staysDown?: boolean;
 }
 
 export interface WalkResult {
@@ -158,6 +160,8 @@ export class Walk {
   answered = 0;
   crashes = 0;
   messages = 0;
+  bytes = 0;
+  readonly replyTimes: number[] = [];
   /** Highest position any client has been told of, by a write or a read. */
   toldPosition = 0;
   trace: ((line: string) => void) | null = null;
@@ -237,7 +241,7 @@ export class Walk {
     else this.crash(randomPick(this.random, this.nodes));
   }
 
-  private crash(node: Node): void {
+  crash(node: Node): void {
     if (node.replica === null) return;
     this.crashes++;
     this.trace?.(`${this.nowUs} crash ${node.id}`);
@@ -246,6 +250,7 @@ export class Walk {
     node.disk.crash(this.random);
     node.timers.clear();
     if (node.id === 0 && randomChance(this.random, this.options.rot)) this.damage(node);
+    if (this.options.staysDown === true) return;
     const boot = node.boot;
     const downUs = randomInt(this.random, 10_000, randomChance(this.random, 0.3) ? 3_000_000 : 300_000);
     this.agenda.add(this.nowUs + downUs, () => {
@@ -288,7 +293,7 @@ export class Walk {
 
   // Nodes.
 
-  private boot(node: Node): void {
+  boot(node: Node): void {
     node.boot++;
     this.trace?.(`${this.nowUs} boot ${node.id}`);
     const recovered = node.disk.recover();
@@ -406,6 +411,8 @@ export class Walk {
 
   private transmit(from: number, to: number, message: Message): void {
     this.messages++;
+    this.bytes +=
+      message.type === 'prepare' || message.type === 'repair-prepare' ? message.prepare.bytes.length + 64 : 128;
     if (this.cut.has(`${from}-${to}`)) return;
     if (this.trouble && randomChance(this.random, this.options.drop)) return;
     const copies = this.trouble && randomChance(this.random, this.options.duplicate) ? 2 : 1;
@@ -584,6 +591,7 @@ export class Walk {
         client.done.set(reply.number, { op: reply.op, reply: text });
         client.pending.delete(reply.number);
         this.acknowledged++;
+        this.replyTimes.push(this.nowUs);
         this.told(text);
         return;
       }
