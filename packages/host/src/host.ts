@@ -26,9 +26,10 @@ import {
   type TimerName,
   type Timing,
 } from '@kimberlite/vsr';
-import type { ClientMessage, Codec, ConnectionErrorCode, Hello, MemberAddress } from '@kimberlite/wire';
+import type { ClientMessage, Codec, ConnectionErrorCode, Hello, MemberAddress, StatusRow } from '@kimberlite/wire';
 import { Connections } from './connections.ts';
 import type { ConnectionId, Ports } from './ports.ts';
+import { statusRow } from './status-row.ts';
 
 export interface HostOptions<State> {
   readonly cluster: ClusterId;
@@ -151,6 +152,12 @@ export class Host<State> {
     return this.replica;
   }
 
+  /** What `status` prints for this replica; complete also before it has booted. */
+  statusRow(): StatusRow {
+    const status = this.replica === undefined ? undefined : replicaStatus(this.replica);
+    return statusRow(status, this.log?.usedBytes() ?? 0, this.options);
+  }
+
   /** Hands over, refuses new work, syncs and closes the log. Safe to call more than once. */
   stop(done: () => void): void {
     if (this.phase === 'stopped' || this.phase === 'failed') return done();
@@ -208,7 +215,7 @@ export class Host<State> {
         if (this.replica === undefined) return this.refuseEarly(connection, { query: message.query.query });
         return this.post({ type: 'client-query', query: { ...message.query, client } });
       case 'status':
-        return this.tellStatus(connection);
+        return this.tell(connection, { type: 'status', row: this.statusRow() });
       default:
         unreachable(message);
     }
@@ -275,34 +282,6 @@ export class Host<State> {
     return { view: view(status.view), primary: replicaId(status.primary) };
   }
 
-  private tellStatus(connection: ConnectionId): void {
-    const status = this.status();
-    const { cluster, replica, replicaCount, describe, members } = this.options;
-    this.tell(connection, {
-      type: 'status',
-      row: {
-        cluster,
-        replica,
-        replicaCount,
-        ...describe(),
-        reachable: true,
-        role: status?.role ?? null,
-        status: status?.status ?? 'recovering',
-        view: status?.view ?? 0,
-        primary: status === undefined ? replica : replicaId(status.primary),
-        op: status?.op ?? 0,
-        commit: status?.commit ?? 0,
-        checkpoint: status?.checkpoint ?? 0,
-        position: status?.position ?? 0,
-        stateHash: status?.stateHash ?? '',
-        stateHashOp: status?.stateHashOp ?? 0,
-        clockOffsetUs: status?.clockOffsetUs ?? null,
-        diskUsedBytes: status?.diskUsedBytes ?? 0,
-        members: members(),
-      },
-    });
-  }
-
   private tell(connection: ConnectionId, message: Parameters<Connections['tell']>[1]): void {
     this.connections.tell(connection, message);
     this.scheduleTurn();
@@ -357,10 +336,11 @@ export class Host<State> {
 
   /** Clients learn of a view once its primary serves it: everything before that is no place to send anything. */
   private announceView(replica: Replica<State>): void {
-    const { status, op, commit, ...now } = replicaStatus(replica);
-    if (now.view === this.told.view && status === this.told.status) return;
-    this.told = { view: now.view, status };
-    this.ports.journal.write('info', `replica is ${status}`, { view: now.view, primary: now.primary, op, commit });
+    const { status, durable } = replica;
+    if (durable.view === this.told.view && status === this.told.status) return;
+    this.told = { view: durable.view, status };
+    const { view, primary, op, commit } = replicaStatus(replica);
+    this.ports.journal.write('info', `replica is ${status}`, { view, primary, op, commit });
     if (status !== 'normal') return;
     this.connections.tellEveryone({ type: 'view', ...this.whereTo() });
     this.scheduleTurn();

@@ -17,7 +17,6 @@ import { PeerNetwork } from './peer-network.ts';
 import { nodeCrc32, nodeHasher } from './platform-checksums.ts';
 import { liveChecks, type NodeCondition, readyChecks, startedChecks } from './readiness.ts';
 import { createAppliedEffects } from './replica-effects.ts';
-import { statusRow } from './status-row.ts';
 import { NodeTimers } from './timers.ts';
 import { version } from './version.ts';
 
@@ -73,7 +72,6 @@ class Node {
   private readonly peers: PeerNetwork;
   private readonly clients: ClientNetwork;
   private readonly admin: AdminHttp;
-  private readonly hostOptions: HostOptions<KernelState>;
   private readonly host: Host<KernelState>;
   private readonly failed: Promise<Error>;
   private bound: { client: Address; peer: Address; admin: Address };
@@ -95,19 +93,19 @@ class Node {
     this.peers = this.makePeers(random);
     const access = this.makeAccess();
     this.clients = this.makeClients(access);
-    this.hostOptions = this.makeHostOptions((error) => {
+    const hostOptions = this.makeHostOptions((error) => {
       this.fatal = error;
       this.timers.close();
       this.journal.write('error', `the replica cannot go on: ${error.message}`, { stack: error.stack });
       fail(error);
     });
-    this.host = new Host(this.hostOptions);
+    this.host = new Host(hostOptions);
     this.metrics.watchReplica(() => this.host.status());
     this.admin = new AdminHttp({
       access,
       page: page ?? '<!doctype html><title>Kimberlite</title><p>This node was started without a dashboard.',
       registry: this.metrics.registry,
-      status: () => statusRow(this.host, this.hostOptions),
+      status: () => this.host.statusRow(),
       live: () => liveChecks(this.condition()),
       ready: () => readyChecks(this.condition()),
       started: () => startedChecks(this.condition()),

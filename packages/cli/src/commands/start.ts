@@ -1,3 +1,4 @@
+import { dashboardPage } from '@kimberlite/dashboard';
 import { configKeys, flagOf, runNode, variableOf } from '@kimberlite/node';
 import type { Command } from 'commander';
 import { type Context, examples } from '../context.ts';
@@ -27,6 +28,7 @@ export function addStart(program: Command, context: Context): void {
       process.exitCode = await runNode({
         config,
         warnings,
+        page: dashboardPage,
         say: (text) => line(context.terminal.out, text),
         complain: (text) => line(context.terminal.err, text),
       });

@@ -1,15 +1,16 @@
 import { replicaId } from '@kimberlite/base';
-import type { HostOptions, Host } from '@kimberlite/host';
+import type { ReplicaStatus } from '@kimberlite/vsr';
 import type { StatusRow } from '@kimberlite/wire';
+import type { HostOptions } from './host.ts';
 
 type Identity<S> = Pick<HostOptions<S>, 'cluster' | 'replica' | 'replicaCount' | 'describe' | 'members'>;
 
-/** The row of `/status`: what the replica says, and what only the process knows. */
+/** The row of `status`: what the replica says, if it has booted, and what only the shell knows. */
 export function statusRow<S>(
-  host: Host<S>,
+  status: ReplicaStatus | undefined,
+  diskUsedBytes: number,
   { cluster, replica, replicaCount, describe, members }: Identity<S>,
 ): StatusRow {
-  const status = host.status();
   return {
     cluster,
     replica,
@@ -27,7 +28,7 @@ export function statusRow<S>(
     stateHash: status?.stateHash ?? '',
     stateHashOp: status?.stateHashOp ?? 0,
     clockOffsetUs: status?.clockOffsetUs ?? null,
-    diskUsedBytes: status?.diskUsedBytes ?? 0,
+    diskUsedBytes,
     members: members(),
   };
 }
