@@ -29,6 +29,7 @@ export function cloneReplica<S>(r: Replica<S>): Replica<S> {
     votes: new Map(r.votes),
     dvcs: new Map(r.dvcs),
     fetches: new Map(r.fetches),
+    misses: [...r.misses],
     reads: new Map(r.reads),
     walks: new Map(r.walks),
     sessions: new Map(

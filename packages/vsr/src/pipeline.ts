@@ -190,6 +190,7 @@ export function openAdmission<S>(r: Replica<S>): void {
 
 /** The request is applied: the session table knows it now. */
 export function requestLeft<S>(r: Replica<S>, request: ClientRequest): void {
+  if (r.admissions.size === 0) return;
   const key = admissionKey(request);
   const admission = r.admissions.get(key);
   if (admission === undefined) return;

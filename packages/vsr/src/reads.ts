@@ -54,6 +54,7 @@ function onLinearizableQuery<S>(r: Replica<S>, query: ClientQuery): void {
   const ordered = order === 'applied';
   const captured = ordered && r.applied >= needed ? capture(r) : null;
   r.queries.set(key, { query, needed, round: r.nextRound, deadlineUs: deadline(r), ordered, captured });
+  r.wantedRound = r.nextRound;
   if (!ordered) {
     const after = requestKey(query, query.after);
     const waiting = r.queriesAfter.get(after);
@@ -75,9 +76,7 @@ function orderOf<S>(r: Replica<S>, query: ClientQuery): 'applied' | 'waits' | 'e
 /** Row "start": one round at a time, and it serves every query that arrived before it started. */
 export function startRound<S>(r: Replica<S>): void {
   if (!isNormalPrimary(r) || r.confirmedRound < r.startedRound) return;
-  let waits = false;
-  for (const [, q] of r.queries) if (q.round === r.nextRound) waits = true;
-  if (!waits) return;
+  if (r.wantedRound < r.nextRound) return;
   r.startedRound = r.nextRound;
   r.nextRound++;
   r.rounds[r.self] = r.startedRound;

@@ -82,20 +82,28 @@ export function onRepairTimer<S>(r: Replica<S>): void {
 
 const isLate = <S>(r: Replica<S>, sentUs: number): boolean => r.now - sentUs >= r.timing.repairTimeoutMs * 1000;
 
-/** The next peer to ask: first whoever answers fastest, then the others in turn. */
+/** After so many unanswered requests a peer is asked only when no other is left. */
+const missesMax = 3;
+
+/** The next peer to ask: first whoever is known to have it, then the others in turn, the fastest first. */
 function peerFor<S>(r: Replica<S>, attempts: number, first: readonly number[] = []): number {
   const speed = (peer: number): number => r.samples.get(peer)?.errorUs ?? Number.MAX_SAFE_INTEGER;
   const rest = otherReplicas(r).filter((peer) => !first.includes(peer));
   const order = [...first, ...rest.sort((a, b) => speed(a) - speed(b) || a - b)];
-  const peer = order[attempts % order.length];
+  const answering = order.filter((peer) => (r.misses[peer] ?? 0) < missesMax);
+  const choice = answering.length > 0 ? answering : order;
+  const peer = choice[attempts % choice.length];
   assert(peer !== undefined, 'there is another replica');
   return peer;
 }
+
+const missed = <S>(r: Replica<S>, peer: number): void => void (r.misses[peer] = (r.misses[peer] ?? 0) + 1);
 
 function fetchHeaders<S>(r: Replica<S>): void {
   const pending = r.headerFetch;
   const same = pending !== null && pending.high === r.linkedLow;
   if (same && !isLate(r, pending.sentUs)) return;
+  if (same) missed(r, pending.peer);
   const attempts = same ? pending.attempts + 1 : 0;
   const id = idAt(r, r.linkedLow);
   if (id === null) return;
@@ -130,6 +138,7 @@ function fetchBody<S>(r: Replica<S>, op: number, load: Map<number, number>): voi
   const pending = r.fetches.get(op);
   const same = pending !== undefined && pending.id === id;
   if (same && !isLate(r, pending.sentUs)) return;
+  if (same) missed(r, pending.peer);
   const attempts = same ? pending.attempts + 1 : 0;
   const holders = likelyHolders(r, op, id);
   // Spread: op by op another peer begins, unless it is known who has it.
@@ -260,6 +269,7 @@ function continueWalk<S>(r: Replica<S>, peer: number, walk: HeaderWalk, header: 
 // Taking answers.
 
 export function onHeaders<S>(r: Replica<S>, m: HeadersMessage): void {
+  r.misses[m.from] = 0;
   if (!mayRepair(r) || r.linkedLow <= r.applied + 1) return;
   const before = r.linkedLow;
   for (const header of m.headers) {
@@ -276,6 +286,7 @@ export function onHeaders<S>(r: Replica<S>, m: HeadersMessage): void {
 }
 
 export function onRepairPrepare<S>(r: Replica<S>, m: RepairPrepareMessage): void {
+  r.misses[m.from] = 0;
   const { header } = m.prepare;
   if (!mayRepair(r) || header.op > r.head || idAt(r, header.op) !== header.id) return;
   if (header.op < r.linkedLow && header.op > r.commit) return;

@@ -196,6 +196,8 @@ export interface Replica<S> {
   // Read confirmation (Table F), primary.
   nextRound: number;
   startedRound: number;
+  /** The round the latest query waits for. */
+  wantedRound: number;
   confirmedRound: number;
   /** Latest round echoed, by replica. */
   rounds: number[];
@@ -243,6 +245,8 @@ export interface Replica<S> {
     readonly sentUs: number;
     readonly attempts: number;
   } | null;
+  /** Requests in a row that each peer left unanswered, by id. */
+  misses: number[];
   reads: Map<string, LogRead>;
   walks: Map<number, HeaderWalk>;
 
@@ -341,6 +345,7 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     armed: new Set(),
     nextRound: 1,
     startedRound: 0,
+    wantedRound: 0,
     confirmedRound: 0,
     rounds: Array.from({ length: replicaCount }, () => 0),
     queries: new Map(),
@@ -362,6 +367,7 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     viewChangeProgress: false,
     fetches: new Map(),
     headerFetch: null,
+    misses: Array.from({ length: replicaCount }, () => 0),
     reads: new Map(),
     walks: new Map(),
     state: options.stateMachine.initial(),

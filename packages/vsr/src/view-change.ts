@@ -136,6 +136,7 @@ function leaveView<S>(r: Replica<S>): void {
   r.heartbeatNumber = 0;
   r.nextRound = 1;
   r.startedRound = 0;
+  r.wantedRound = 0;
   r.confirmedRound = 0;
   r.rounds.fill(0);
   r.heardUs.fill(0);

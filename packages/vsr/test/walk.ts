@@ -162,6 +162,7 @@ export class Walk {
   messages = 0;
   bytes = 0;
   readonly replyTimes: number[] = [];
+  readonly latencies: number[] = [];
   /** Highest position any client has been told of, by a write or a read. */
   toldPosition = 0;
   trace: ((line: string) => void) | null = null;
@@ -589,6 +590,7 @@ export class Walk {
         }
         if (known !== undefined) return;
         client.done.set(reply.number, { op: reply.op, reply: text });
+        this.latencies.push(this.nowUs - (client.pending.get(reply.number)?.invokedUs ?? this.nowUs));
         client.pending.delete(reply.number);
         this.acknowledged++;
         this.replyTimes.push(this.nowUs);
