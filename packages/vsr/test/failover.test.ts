@@ -16,6 +16,7 @@ const quiet = {
   pauseEvery: 0,
   rot: 0,
   crashAll: 0,
+  ambush: 0,
   staysDown: true,
 };
 

@@ -52,6 +52,11 @@ export interface WalkOptions {
   readonly rot: number;
   /** Probability that a crash takes all replicas at once. */
   readonly crashAll: number;
+  /**
+   * Probability that a moment that matters is followed by a crash at once: a reply has left its primary (all go
+   * down, the primary for long), or a replica has just spoken for a new view.
+   */
+  readonly ambush: number;
   /** A crashed replica comes back only in calm. */
   readonly staysDown?: boolean;
 }
@@ -242,7 +247,7 @@ export class Walk {
     else this.crash(randomPick(this.random, this.nodes));
   }
 
-  crash(node: Node): void {
+  crash(node: Node, downForUs?: number): void {
     if (node.replica === null) return;
     this.crashes++;
     this.trace?.(`${this.nowUs} crash ${node.id}`);
@@ -253,16 +258,27 @@ export class Walk {
     if (node.id === 0 && randomChance(this.random, this.options.rot)) this.damage(node);
     if (this.options.staysDown === true) return;
     const boot = node.boot;
-    const downUs = randomInt(this.random, 10_000, randomChance(this.random, 0.3) ? 3_000_000 : 300_000);
+    const downUs = downForUs ?? randomInt(this.random, 10_000, randomChance(this.random, 0.3) ? 3_000_000 : 300_000);
     this.agenda.add(this.nowUs + downUs, () => {
       if (node.boot === boot && node.replica === null) this.boot(node);
     });
   }
 
+  private ambush(node: Node, effects: readonly Effect[]): void {
+    if (!this.trouble || !randomChance(this.random, this.options.ambush)) return;
+    const replied = effects.some((e) => e.type === 'notify-client' && e.reply.type === 'outcome');
+    const spoke = effects.some((e) => 'message' in e && /view-change|start-view/.test(e.message.type));
+    if (replied) {
+      for (const other of this.nodes)
+        this.crash(other, other === node ? 2_000_000 : randomInt(this.random, 2000, 20_000));
+    } else if (spoke) this.crash(node, randomInt(this.random, 1000, 50_000));
+  }
+
   private damage(node: Node): void {
     const ops = [...node.disk.slots.keys()];
     if (ops.length === 0) return;
-    const slot = node.disk.slot(randomPick(this.random, ops.slice(-12)));
+    ops.sort((a, b) => a - b);
+    const slot = node.disk.slot(randomPick(this.random, ops.slice(-4)));
     if (randomChance(this.random, 0.7)) slot.body = 'bad';
     else slot.header = 'bad';
   }
@@ -338,6 +354,8 @@ export class Walk {
     }
     const effects = step(node.replica, event, clock);
     for (const effect of effects) this.effect(node, effect);
+    if (this.options.ambush > 0) this.ambush(node, effects);
+    if (node.replica === null) return;
     this.observe(node);
     if (this.trace !== null && node.replica !== null) {
       const s = node.replica;
@@ -403,7 +421,9 @@ export class Walk {
           this.event(node, { type: 'prepare-read', op, id, prepare: node.disk.read(op, id) });
         });
       case 'notify-client':
-        return later(50, 2000, () => this.reply(effect.client, effect.reply));
+        // It has left: a crash of the sender does not take it back.
+        this.agenda.add(this.nowUs + randomInt(this.random, 50, 2000), () => this.reply(effect.client, effect.reply));
+        return;
       case 'apply-effects':
       case 'stopped':
         return;
@@ -661,8 +681,9 @@ export function optionsFor(seed: number): WalkOptions {
     crashEvery: randomPick(random, [0, 0.3, 1, 3]),
     cutEvery: randomPick(random, [0, 0, 0.5, 2]),
     pauseEvery: randomPick(random, [0, 0, 1, 3]),
-    rot: replicas < 3 ? 0 : randomPick(random, [0, 0, 0.3]),
+    rot: replicas < 3 ? 0 : randomPick(random, [0, 0, 0.5]),
     crashAll: randomPick(random, [0, 0.1, 0.5]),
+    ambush: randomPick(random, [0, 0, 0.02, 0.2]),
   };
 }
 
