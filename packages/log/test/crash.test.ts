@@ -1,6 +1,19 @@
 import { bytesEqual, type Op, type Prepare, type View } from '@kimberlite/base';
+import { listLog } from '@kimberlite/log';
 import { describe, expect, it } from 'vitest';
-import { append, type Bench, bench, chain, open, read, recover, smallGeometry, format, unwrap } from './harness.ts';
+import {
+  append,
+  type Bench,
+  bench,
+  chain,
+  identity,
+  open,
+  read,
+  recover,
+  smallGeometry,
+  format,
+  unwrap,
+} from './harness.ts';
 
 // Everything a replica does to its log, interrupted after every single completion of the disk.
 
@@ -33,7 +46,8 @@ function work(b: Bench, steps: number): Acknowledged {
   const writeSuperblock = (value: number): void => {
     if (value > superblocks) return;
     acknowledged.started = value;
-    log.writeSuperblock(value, new Uint8Array([100 + value]), () => {
+    // Over many sectors, so that a torn copy is seen for one.
+    log.writeSuperblock(value, new Uint8Array(9000).fill(100 + value), () => {
       acknowledged.superblock = value;
       writeSuperblock(value + 1);
     });
@@ -45,6 +59,14 @@ function work(b: Bench, steps: number): Acknowledged {
 }
 
 function checkRecovered(b: Bench, acknowledged: Acknowledged, context: string): number {
+  const recorded = new Set<number>();
+  unwrap(
+    b.clockwork.await((done) =>
+      listLog({ ...identity, disk: b.disk }, (op, header) => header.state === 'header' && recorded.add(op), done),
+    ),
+  );
+  // Not only the prepare: without its record, a later loss of it would be taken for a write that was cut off.
+  for (const op of acknowledged.ops) expect(recorded.has(op), `${context}: header record of op ${op}`).toBe(true);
   const opened = unwrap(open(b));
   const value = opened.superblock[0] === 1 ? 0 : (opened.superblock[0] ?? 0) - 100;
   expect(value >= acknowledged.superblock && value <= acknowledged.started, `${context}: superblock ${value}`).toBe(

@@ -71,6 +71,27 @@ describe('round trip', () => {
   });
 });
 
+describe('superblock', () => {
+  it('found new in one copy only is written to all before the open ends (pitfall 62)', () => {
+    for (let copy = 0; copy < 4; copy++) {
+      const b = formatted();
+      const opened = unwrap(open(b));
+      const contents = b.disk.snapshot();
+      b.clockwork.await<void>((done) => opened.log.writeSuperblock(1, new Uint8Array([77]), () => done()));
+      const only = b.disk
+        .snapshot()
+        .get('superblock')!
+        .slice(copy * 16_384, (copy + 1) * 16_384);
+      contents.get('superblock')!.set(only, copy * 16_384);
+      const cut = bench(copy + 1, {}, contents);
+      expect(unwrap(open(cut)).superblock[0]).toBe(77);
+      cut.disk.crash();
+      cut.disk.flipBit('superblock', copy * 16_384 + 30, 0);
+      expect(unwrap(open(cut)).superblock[0]).toBe(77);
+    }
+  });
+});
+
 describe('group commit', () => {
   it('serves everything that waits with one sync of each file', () => {
     const b = formatted();
