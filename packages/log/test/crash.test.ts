@@ -1,5 +1,5 @@
-import { bytesEqual, type Op, type Prepare, type View } from '@kimberlite/base';
-import { listLog } from '@kimberlite/log';
+import { bytesEqual, type Op, type Prepare, type Result, type View } from '@kimberlite/base';
+import { type LogError, listLog } from '@kimberlite/log';
 import { describe, expect, it } from 'vitest';
 import {
   append,
@@ -61,7 +61,7 @@ function work(b: Bench, steps: number): Acknowledged {
 function checkRecovered(b: Bench, acknowledged: Acknowledged, context: string): number {
   const recorded = new Set<number>();
   unwrap(
-    b.clockwork.await((done) =>
+    b.clockwork.await<Result<void, LogError>>((done) =>
       listLog({ ...identity, disk: b.disk }, (op, header) => header.state === 'header' && recorded.add(op), done),
     ),
   );

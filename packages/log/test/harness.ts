@@ -83,6 +83,11 @@ export const unwrap = <T>(result: Result<T, LogError>): T => {
   return result.value;
 };
 
+export function present<T>(value: T | undefined | null): T {
+  assert(value !== undefined && value !== null, 'the value is there');
+  return value;
+}
+
 export function format(
   b: Bench,
   payload = new Uint8Array([1, 2, 3]),

@@ -32,8 +32,8 @@ describe('round trip', () => {
     const prepares = chain([0, 10, 5000, prepareBodyBytesMax, 3, prepareBodyBytesMax, 100_000]);
     append(b, opened, prepares);
     for (const p of prepares) expectRead(b, opened, p);
-    expect(read(b, opened, 3, prepares[0]!.header.id)).toBeNull();
-    expect(read(b, opened, 99, prepares[0]!.header.id)).toBeNull();
+    expect(read(b, opened, 3, present(prepares[0]).header.id)).toBeNull();
+    expect(read(b, opened, 99, present(prepares[0]).header.id)).toBeNull();
     close(b, opened);
     const again = unwrap(open(b));
     const recovered = recover(again);
@@ -78,11 +78,8 @@ describe('superblock', () => {
       const opened = unwrap(open(b));
       const contents = b.disk.snapshot();
       b.clockwork.await<void>((done) => opened.log.writeSuperblock(1, new Uint8Array([77]), () => done()));
-      const only = b.disk
-        .snapshot()
-        .get('superblock')!
-        .slice(copy * 16_384, (copy + 1) * 16_384);
-      contents.get('superblock')!.set(only, copy * 16_384);
+      const only = present(b.disk.snapshot().get('superblock')).slice(copy * 16_384, (copy + 1) * 16_384);
+      present(contents.get('superblock')).set(only, copy * 16_384);
       const cut = bench(copy + 1, {}, contents);
       expect(unwrap(open(cut)).superblock[0]).toBe(77);
       cut.disk.crash();
@@ -118,7 +115,8 @@ describe('group commit', () => {
     recover(again);
     const before = b.disk.snapshot();
     append(b, again, prepares);
-    for (const [file, bytes] of b.disk.snapshot()) expect(bytesEqual(bytes, before.get(file)!), file).toBe(true);
+    for (const [file, bytes] of b.disk.snapshot())
+      expect(bytesEqual(bytes, present(before.get(file))), file).toBe(true);
   });
 
   it('lets two appends of one op complete in order, the later one counting', () => {
@@ -127,12 +125,12 @@ describe('group commit', () => {
     const [first] = chain([100]);
     const [second] = chain([100], 1);
     const order: string[] = [];
-    opened.log.append(first!, () => order.push('first'));
-    opened.log.append(second!, () => order.push('second'));
+    opened.log.append(present(first), () => order.push('first'));
+    opened.log.append(present(second), () => order.push('second'));
     b.clockwork.run();
     expect(order).toEqual(['first', 'second']);
-    expect(read(b, opened, 1, second!.header.id)).not.toBeNull();
-    expect(read(b, opened, 1, first!.header.id)).toBeNull();
+    expect(read(b, opened, 1, present(second).header.id)).not.toBeNull();
+    expect(read(b, opened, 1, present(first).header.id)).toBeNull();
   });
 });
 
@@ -146,7 +144,7 @@ describe('failures are final', () => {
     opened.log.writeSuperblock(1, new Uint8Array(1), () => completed++);
     b.clockwork.run();
     b.disk.faults[fault] = 0;
-    opened.log.append(chain([1])[0]!, () => completed++);
+    opened.log.append(present(chain([1])[0]), () => completed++);
     b.clockwork.run();
     expect(completed).toBe(0);
     expect(b.fatal).toHaveLength(1);
@@ -162,11 +160,11 @@ describe('failures are final', () => {
     expect(b.fatal).toEqual([]);
     let completed = 0;
     const [, fits, doesNot] = chain([1000, 900_000, 900_000]);
-    opened.log.append(fits!, () => completed++);
+    opened.log.append(present(fits), () => completed++);
     b.clockwork.run();
     expect(completed).toBe(1);
     expect(b.fatal).toEqual([]);
-    opened.log.append(doesNot!, () => completed++);
+    opened.log.append(present(doesNot), () => completed++);
     b.clockwork.run();
     expect(completed).toBe(1);
     expect(b.fatal).toHaveLength(1);
@@ -201,7 +199,7 @@ describe('opening', () => {
     short.set('segment-00000001.wal', new Uint8Array(4096));
     expect(kind(bench(1, {}, short))).toBe('damaged');
     const foreign = new Map(contents);
-    foreign.set('segment-00000002.wal', contents.get('segment-00000001.wal')!);
+    foreign.set('segment-00000002.wal', present(contents.get('segment-00000001.wal')));
     expect(kind(bench(1, {}, foreign))).toBe('damaged');
   });
 

@@ -1,7 +1,7 @@
 import { type Op, type View } from '@kimberlite/base';
 import { describe, expect, it } from 'vitest';
 import { aboveRows, type Seen, type SeenAbove, wantedRows } from '../src/recovery-table.ts';
-import { append, chain, formatted, open, read, recover, states, unwrap } from './harness.ts';
+import { append, chain, formatted, open, present, read, recover, states, unwrap } from './harness.ts';
 
 describe('table D', () => {
   it('has exactly one row for each pair of header record and body', () => {
@@ -72,7 +72,7 @@ describe('table D', () => {
     append(b, opened, replaced);
     const again = unwrap(open(b));
     expect(states(recover(again, { view: 1, suffix: replaced }))).toEqual(['durable', 'durable', 'durable']);
-    expect(read(b, again, 2, old[1]!.header.id)).toBeNull();
+    expect(read(b, again, 2, present(old[1]).header.id)).toBeNull();
   });
 
   it('below a broken chain nothing is claimed', () => {
@@ -95,9 +95,9 @@ describe('table D', () => {
     const prepares = chain([1, 1]);
     append(b, unwrap(open(b)), prepares);
     const suffix = [
-      { op: 0 as Op, id: prepares[0]!.header.parent, header: null },
+      { op: 0 as Op, id: present(prepares[0]).header.parent, header: null },
       { op: 1 as Op, id: null, header: null },
-      { op: 2 as Op, id: prepares[1]!.header.id, header: null },
+      { op: 2 as Op, id: present(prepares[1]).header.id, header: null },
     ];
     const recovered = unwrap(open(b)).recover({ view: 1 as View, logView: 0 as View, suffix });
     expect(recovered.slots.map((slot) => slot.header)).toEqual(prepares.map((p) => p.header));
