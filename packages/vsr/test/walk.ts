@@ -284,9 +284,16 @@ export class Walk {
   }
 
   private cutSomething(): void {
-    const kind = randomInt(this.random, 0, 3);
+    const kind = randomInt(this.random, 0, 4);
     if (kind === 0) this.cut.clear();
     const a = randomPick(this.random, this.nodes).id;
+    if (kind === 4) {
+      // One pair that cannot talk, while a third hears both.
+      const b = randomPick(this.random, this.nodes).id;
+      this.cut.add(`${a}-${b}`);
+      this.cut.add(`${b}-${a}`);
+      return;
+    }
     for (const { id: b } of this.nodes) {
       if (a === b) continue;
       if (kind === 1 || kind === 3) this.cut.add(`${a}-${b}`);
