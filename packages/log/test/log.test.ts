@@ -11,6 +11,7 @@ import {
   formatted,
   identity,
   open,
+  present,
   read,
   recover,
   smallGeometry,
