@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { runWalks } from './run-walks.ts';
 
 const from = Number(process.env.WALK_FROM ?? 1);
-const count = Number(process.env.WALK_COUNT ?? 300);
+const count = Number(process.env.WALK_COUNT ?? 150);
 
 test('random walks: no fork, nothing lost or doubled, no stale read, and calm in the end', {
   timeout: 3_600_000,
