@@ -7,6 +7,7 @@ import {
   type RandomState,
   type RequestNumber,
   randomInt,
+  randomPick,
   randomU32,
   type SessionNumber,
 } from '@kimberlite/base';
@@ -55,7 +56,6 @@ export interface SimClientOptions {
   readonly giveUpUs: number;
 }
 
-const resendUs = 400_000;
 const retryUsMin = 20_000;
 
 const randomHex128 = (random: RandomState): string =>
@@ -81,12 +81,16 @@ export class SimClient {
   private ticking: Scheduled | null = null;
   private lastProgressUs = 0;
   private stopped = false;
+  private retrying = false;
+  /** Some are impatient, some are not: this long without an answer, and it sends again; three times, and it moves. */
+  private readonly resendUs: number;
 
   constructor(options: SimClientOptions) {
     this.options = options;
     this.random = options.scheduler.random(`client ${options.index}`);
     this.client = randomHex128(this.random) as ClientId;
     this.node = randomInt(this.random, 0, options.nodes - 1);
+    this.resendUs = randomPick(this.random, [60_000, 150_000, 400_000]);
   }
 
   start(): void {
@@ -297,7 +301,11 @@ export class SimClient {
   private retryLater(primary: number, afterMs: number): void {
     const { scheduler } = this.options;
     const { connection } = this;
+    // One at a time: every refusal answered by a resend of everything would multiply without end.
+    if (this.retrying) return;
+    this.retrying = true;
     scheduler.after(Math.max(retryUsMin, afterMs * 1000) + randomInt(this.random, 0, 10_000), () => {
+      this.retrying = false;
       if (this.connection !== connection || connection === null) return;
       if (primary !== this.node && primary < this.options.nodes) this.moveTo(primary);
       else this.resendAll();
@@ -306,7 +314,7 @@ export class SimClient {
 
   /** Resends what waits too long, tries another node when one is silent, and gives up what is too old. */
   private tick(): void {
-    this.ticking = this.options.scheduler.after(resendUs + randomInt(this.random, 0, 50_000), () => this.tick());
+    this.ticking = this.options.scheduler.after(this.resendUs + randomInt(this.random, 0, 50_000), () => this.tick());
     const { nowUs } = this.options.scheduler;
     for (const [query, pending] of this.queries) {
       if (pending.deadlineUs > nowUs) continue;
@@ -316,7 +324,7 @@ export class SimClient {
     this.giveUpOldest(nowUs);
     const waits = this.session === 0 || this.inFlight > 0;
     if (!waits || this.connection === null) return;
-    if (nowUs - this.lastProgressUs > 3 * resendUs) {
+    if (nowUs - this.lastProgressUs > 3 * this.resendUs) {
       this.moveTo(
         (this.node + 1 + randomInt(this.random, 0, Math.max(0, this.options.nodes - 2))) % this.options.nodes,
       );

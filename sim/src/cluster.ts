@@ -1,4 +1,5 @@
 import {
+  type Checksum,
   type ClusterId,
   crc32,
   type Hasher,
@@ -73,6 +74,8 @@ export class Cluster {
   private readonly checkers: readonly Checker[];
   /** Read off each disk as it syncs. */
   private readonly durableViews: DurableViews[] = [];
+  /** Ids of committed ops, as the first replica that knew them committed had them. */
+  readonly committedIds = new Map<number, Checksum>();
   private highestNormalView = 0;
   private highestCommit = 0;
 
@@ -249,6 +252,10 @@ export class Cluster {
       this.counts.viewChanges += 1;
     }
     if (state.commit > this.highestCommit) {
+      for (let op = this.highestCommit + 1; op <= state.commit; op++) {
+        const id = state.log.get(op)?.id;
+        if (id !== undefined) this.committedIds.set(op, id);
+      }
       this.highestCommit = state.commit;
       this.counts.commits = state.commit;
     }

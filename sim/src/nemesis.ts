@@ -116,6 +116,11 @@ export class Nemesis {
     });
   }
 
+  /** Every kind that strikes now and then has done so. */
+  get struckAll(): boolean {
+    return this.kinds.every((kind) => ambient.has(kind) || this.fired.has(kind));
+  }
+
   private strike(kind: FaultKind): void {
     this.fired.set(kind, (this.fired.get(kind) ?? 0) + 1);
   }

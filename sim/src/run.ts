@@ -3,6 +3,7 @@ import type { KernelState } from '@kimberlite/kernel';
 import type { Replica } from '@kimberlite/vsr';
 import type { Failure } from './checkers/checker.ts';
 import { createCheckers } from './checkers/index.ts';
+import { isOnSomeDisk } from './checkers/platters.ts';
 import { SimClient } from './client.ts';
 import { Cluster, simCluster } from './cluster.ts';
 import { drawFaults, Nemesis } from './nemesis.ts';
@@ -59,7 +60,7 @@ const recoveredCallsMin = 20;
 const idleMessagesPerPairMax = 150;
 /** Calls answered under faults that end the phase of faults, at its drawn length or before it. */
 const acknowledgedWanted = 200;
-const acknowledgedPlenty = 3000;
+const acknowledgedPlenty = 800;
 const enduranceFactorMax = 4;
 /** Fewer calls answered than this make a run hollow. */
 const acknowledgedMin = 50;
@@ -167,13 +168,33 @@ class Run {
     const startUs = cluster.scheduler.nowUs;
     this.within(plan.seconds * enduranceFactorMax, () => {
       const { acknowledged } = workload.history;
-      if (acknowledged >= acknowledgedPlenty) return true;
+      if (acknowledged >= acknowledgedPlenty && this.nemesis.struckAll) return true;
       return acknowledged >= acknowledgedWanted && cluster.scheduler.nowUs - startUs >= plan.seconds * 1_000_000;
     });
   }
 
   private stuck(what: string): void {
+    const lost = this.findLost();
+    if (lost !== null)
+      this.cluster.fail('nothing-lost', `op ${lost} was acknowledged and is on no disk any more; ${what}`);
     this.cluster.fail('liveness', `${what}; ${this.describe()}`);
+  }
+
+  /** A cluster that cannot go on may be right to stop: an acknowledged op that is nowhere is worse than a stop. */
+  private findLost(): number | null {
+    const { cluster, workload } = this;
+    const disks = cluster.machines.map((machine) => machine.platter);
+    const applied = Math.max(0, ...cluster.states.map((state) => state.applied));
+    const ops = new Set<number>();
+    for (const { end, type } of workload.history.calls) {
+      if (type === 'get' || (end?.type !== 'ok' && end?.type !== 'rejected')) continue;
+      if (end.op > applied) ops.add(end.op);
+    }
+    for (const op of ops) {
+      const id = cluster.committedIds.get(op);
+      if (id !== undefined && !isOnSomeDisk(disks, id, cluster.hasher)) return op;
+    }
+    return null;
   }
 
   /** The phase of liveness: a quorum is well again, so everything must work, end and agree. */

@@ -123,7 +123,8 @@ export class Workload {
     const table = randomPick(random, tables);
     const key = randomInt(random, 1, this.options.keys);
     // Every third client only reads: a write that waits at a primary cut off must not keep it from asking there.
-    if (index % 3 === 2 || randomChance(random, this.options.readRate)) return this.get(client, index, epoch, table, key);
+    if (index % 3 === 2 || randomChance(random, this.options.readRate))
+      return this.get(client, index, epoch, table, key);
     const shared = this.shared.length > 0 && randomChance(random, 0.5) ? this.shared.shift() : undefined;
     if (shared !== undefined) return this.write(client, index, epoch, { ...shared, type: 'upsert', isShared: true });
     if (randomChance(random, this.options.sharedRate)) {
