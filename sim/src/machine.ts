@@ -146,6 +146,7 @@ export class Machine {
     return {
       network: { send: (to, frame) => live() && outlets.sendPeer(replica, to, frame) },
       clients: {
+        waitingBytes: () => 0,
         send: (connection, frame) => live() && outlets.sendClient(replica, connection, frame),
         close: (connection, reason) => live() && outlets.closeClient(replica, connection, reason),
       },

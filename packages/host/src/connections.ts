@@ -7,7 +7,12 @@ interface Connection {
   client: ClientId | null;
   /** Messages of this turn, sent as one frame at its end. */
   outbox: ServerMessage[];
+  /** Bytes of the answers in the outbox. */
+  answerBytes: number;
 }
+
+/** Bytes of answers a connection may have waiting; further queries are refused as overloaded and asked again later. */
+export const answerBytesWaitingMax = 16_777_216;
 
 /**
  * Who is connected, and what they are to be told at the end of the turn. Owns the two maps that must agree:
@@ -19,7 +24,7 @@ export class Connections {
   private readonly waiting = new Set<ConnectionId>();
 
   open(id: ConnectionId): void {
-    this.byConnection.set(id, { client: null, outbox: [] });
+    this.byConnection.set(id, { client: null, outbox: [], answerBytes: 0 });
   }
 
   close(id: ConnectionId): void {
@@ -52,10 +57,19 @@ export class Connections {
     this.waiting.add(id);
   }
 
-  /** Queues a message for a client, wherever it is connected now. */
-  tellClient(client: ClientId, message: ServerMessage): void {
-    const id = this.byClient.get(client);
-    if (id !== undefined) this.tell(id, message);
+  /** Where a client is connected now. */
+  connectionOf(client: ClientId): ConnectionId | undefined {
+    return this.byClient.get(client);
+  }
+
+  /** Counts an answer against the bound; false when the client already has too much to read. */
+  admitAnswer(id: ConnectionId, sizeBytes: number, waitingBytes: number): boolean {
+    const connection = this.byConnection.get(id);
+    if (connection === undefined) return false;
+    const before = connection.answerBytes + waitingBytes;
+    if (before > 0 && before + sizeBytes > answerBytesWaitingMax) return false;
+    connection.answerBytes += sizeBytes;
+    return true;
   }
 
   tellEveryone(message: ServerMessage): void {
@@ -69,6 +83,7 @@ export class Connections {
       if (connection === undefined || connection.outbox.length === 0) continue;
       const messages = connection.outbox;
       connection.outbox = [];
+      connection.answerBytes = 0;
       send(id, messages);
     }
     this.waiting.clear();

@@ -1,5 +1,6 @@
 import {
   assert,
+  type ClientId,
   type ClusterId,
   type Crc32,
   type Hasher,
@@ -12,6 +13,7 @@ import {
 } from '@kimberlite/base';
 import { type Log, type OpenedLog, openLog } from '@kimberlite/log';
 import {
+  type ClientReply,
   type ClientRequest,
   createReplica,
   decodeDurableState,
@@ -377,8 +379,7 @@ export class Host<State> {
         return log.read(op, id, (prepare) => this.post({ type: 'prepare-read', op, id, prepare }));
       }
       case 'notify-client':
-        this.connections.tellClient(effect.client, { type: 'reply', reply: effect.reply });
-        return this.scheduleTurn();
+        return this.reply(effect.client, effect.reply);
       case 'apply-effects':
         return applied.execute(effect);
       case 'stopped':
@@ -386,6 +387,18 @@ export class Host<State> {
       default:
         unreachable(effect);
     }
+  }
+
+  /** A client that asks for more than it reads is told to come back, before its answers fill the memory. */
+  private reply(client: ClientId, reply: ClientReply): void {
+    const connection = this.connections.connectionOf(client);
+    if (connection === undefined) return;
+    const tooMuch =
+      reply.type === 'answer' &&
+      !this.connections.admitAnswer(connection, reply.body.length, this.ports.clients.waitingBytes(connection));
+    if (!tooMuch) return this.tell(connection, { type: 'reply', reply });
+    const refusal = { reason: 'overloaded', retryAfterMs: 100, ...this.whereTo() } as const;
+    this.tell(connection, { type: 'reply', reply: { type: 'query-refused', query: reply.query, refusal } });
   }
 
   private finishStop(): void {

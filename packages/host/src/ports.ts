@@ -13,6 +13,8 @@ export interface Network {
 /** To connected clients. */
 export interface Clients {
   readonly send: (connection: ConnectionId, frame: Uint8Array) => void;
+  /** Bytes that were sent and wait for the client to read them; 0 for a closed connection. */
+  readonly waitingBytes: (connection: ConnectionId) => number;
   /** Ends a connection that broke the protocol; the reason is for the log and the close frame. */
   readonly close: (connection: ConnectionId, reason: string) => void;
 }

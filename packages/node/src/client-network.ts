@@ -74,6 +74,8 @@ export class ClientNetwork implements Clients {
     if (link.waitingBytes > worthCountingBytes) this.boundTotal();
   };
 
+  readonly waitingBytes = (connection: ConnectionId): number => this.links.get(connection)?.waitingBytes ?? 0;
+
   readonly close = (connection: ConnectionId, reason: string): void => {
     const link = this.links.get(connection);
     if (link === undefined) return;
