@@ -155,6 +155,34 @@ describe('through the CLI', () => {
     }
   });
 
+  it('verifies the directory of a running node: the replay gives the state hash of all', async () => {
+    const { replicas } = await status();
+    for (const { replica, stateHash, stateHashOp } of replicas) {
+      const { code, out } = await cli(['verify', join(dev.directory, `node-${replica}`), '--json']);
+      const verdict = { ok: true, running: true, stateHash, stateHashOp, commit: stateHashOp, problems: [] };
+      expect(JSON.parse(out)).toMatchObject(verdict);
+      expect(code).toBe(0);
+    }
+  });
+
+  it('looks into a directory beside the running node', async () => {
+    const node = join(dev.directory, 'node-0');
+    const superblock = JSON.parse((await cli(['inspect', 'superblock', node, '--json'])).out) as object;
+    expect(superblock).toMatchObject({ cluster: (await status()).cluster, replica: 0, checkpoint: 0 });
+    const wal = JSON.parse((await cli(['inspect', 'wal', node, '--json'])).out) as {
+      rows: { op: number; state: string }[];
+    };
+    expect(wal.rows.map(({ op }) => op)).toEqual(wal.rows.map((_, i) => i + 1));
+    expect(wal.rows.every(({ state }) => state === 'intact')).toBe(true);
+    const op = JSON.parse((await cli(['inspect', 'op', '2', node, '--json'])).out) as object;
+    expect(op).toMatchObject({
+      intact: true,
+      requests: [{ commands: [{ type: 'CreateTenant', tenantId: 1 }, {}, {}] }],
+    });
+    expect((await cli(['inspect', 'checkpoint', node])).out).toMatch(/none/);
+    expect((await cli(['inspect', 'op', '999999', node])).code).toBe(1);
+  });
+
   it('takes statements at the prompt', async () => {
     const lines = ['use 1', 'insert patients {"id": 7, "name": "Eva"}', 'get patients {"id": 7}', 'what?', ''];
     const { code, out, err } = await cli(['repl', '--endpoints', dev.endpoints], {

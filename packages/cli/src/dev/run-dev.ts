@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { fileURLToPath } from 'node:url';
 import type { Context } from '../context.ts';
+import { chooseEndpoints } from '../endpoints.ts';
 import { configOfFile, formatNode } from '../node-process.ts';
 import { line } from '../terminal.ts';
 import { type DevCluster, type DevNode, nodesOf, planStart, wipe, writeCluster, writeConfigs } from './layout.ts';
@@ -73,7 +74,8 @@ async function supervise(context: Context, options: DevOptions, nodes: readonly 
       resolve(code);
     };
   });
-  const levelMin = options.verbose ? 0 : 40;
+  // While the nodes come up one after the other, that one cannot reach another yet is no news.
+  let levelMin = options.verbose ? 0 : 50;
   const supervisor = new Supervisor({
     nodes,
     bin,
@@ -112,6 +114,7 @@ async function supervise(context: Context, options: DevOptions, nodes: readonly 
   try {
     supervisor.start();
     const answers = await clusterAnswers(nodes, { timeoutMs: answerTimeoutMs, giveUp: () => ended });
+    if (!options.verbose) levelMin = 40;
     if (answers) printWelcome(context, options, nodes);
     else if (!ended) say('The cluster does not answer yet; `kimberlite status` shows what each node says.');
     return await end;
@@ -124,7 +127,9 @@ async function supervise(context: Context, options: DevOptions, nodes: readonly 
 function printWelcome(context: Context, options: DevOptions, nodes: readonly DevNode[]): void {
   const { out, colors } = { out: context.terminal.out, colors: context.terminal.colors };
   const endpoints = nodes.map((node) => `ws://127.0.0.1:${node.client}`);
-  const flag = options.basePort === 7001 ? '' : ` --endpoints ${endpoints.join(',')}`;
+  // From here the other commands find this cluster by themselves.
+  const found = chooseEndpoints(undefined, {}, context.directory).join() === endpoints.join();
+  const flag = found ? '' : ` --endpoints ${endpoints.join(',')}`;
   const quoted = endpoints.map((endpoint) => `'${endpoint}'`).join(', ');
   line(out, colors.green(`Kimberlite is up: ${nodes.length} nodes, data in ${options.directory}`));
   line(out);
