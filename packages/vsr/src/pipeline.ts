@@ -60,7 +60,8 @@ function onClientRequest<S>(r: Replica<S>, request: ClientRequest): void {
   if (reason !== null) return refuseRequest(r, request, reason);
   const admission = r.admissions.get(admissionKey(request));
   const inFlight = (admission?.inFlight.has(request.number) || admission?.waiting.has(request.number)) ?? false;
-  const queueFull = r.queuedCount >= requestQueueMax || r.queuedBytes + requestBytes(request) > requestQueueBytesMax;
+  if (isQueueFull(r, request)) refuseWaiting(r, 'overloaded');
+  const queueFull = isQueueFull(r, request);
   const { primary } = sessionRow(sessionFacts(r, request, { inFlight, queueFull }));
   switch (primary) {
     case 'resend-session':
@@ -90,6 +91,9 @@ function onClientRequest<S>(r: Replica<S>, request: ClientRequest): void {
   }
 }
 
+const isQueueFull = <S>(r: Replica<S>, request: ClientRequest): boolean =>
+  r.queuedCount >= requestQueueMax || r.queuedBytes + requestBytes(request) > requestQueueBytesMax;
+
 function admissionOf<S>(r: Replica<S>, request: ClientRequest): Admission {
   const key = admissionKey(request);
   const known = r.admissions.get(key);
@@ -110,7 +114,7 @@ function admissionOf<S>(r: Replica<S>, request: ClientRequest): Admission {
 function admit<S>(r: Replica<S>, request: ClientRequest): void {
   const admission = admissionOf(r, request);
   // Numbers below the floor are not wanted any more, so nothing waits for them.
-  if (request.session !== 0) admission.next = Math.max(admission.next, request.floor);
+  if (request.session !== 0) raiseNext(r, admission, request.floor);
   if (request.number < admission.next) return;
   r.queuedCount++;
   r.queuedBytes += requestBytes(request);
@@ -122,6 +126,17 @@ function admit<S>(r: Replica<S>, request: ClientRequest): void {
     admission.inFlight.add(admission.next);
     admission.next++;
     r.queue.push(next);
+  }
+}
+
+function raiseNext<S>(r: Replica<S>, admission: Admission, floor: number): void {
+  if (floor <= admission.next) return;
+  admission.next = floor;
+  for (const [number, request] of admission.waiting) {
+    if (number >= floor) continue;
+    admission.waiting.delete(number);
+    r.queuedCount--;
+    r.queuedBytes -= requestBytes(request);
   }
 }
 
@@ -208,12 +223,26 @@ export function refuseQueued<S>(r: Replica<S>, reason: RefusalReason): void {
     // It was not prepared after all: the session goes on from here.
     admission.next = Math.min(admission.next, request.number);
   }
+  r.queue = [];
+  refuseWaiting(r, reason);
+  for (const [key, admission] of r.admissions) if (admission.inFlight.size === 0) r.admissions.delete(key);
+  r.queuedCount = 0;
+  r.queuedBytes = 0;
+}
+
+/**
+ * Empties the gaps. A predecessor that was refused may never be sent again, for the client may be gone: what waits for
+ * it must not take up the queue for good.
+ */
+function refuseWaiting<S>(r: Replica<S>, reason: RefusalReason): void {
+  if (r.queuedCount === r.queue.length) return;
   for (const [key, admission] of r.admissions) {
-    for (const request of admission.waiting.values()) refuseRequest(r, request, reason);
+    for (const request of admission.waiting.values()) {
+      refuseRequest(r, request, reason);
+      r.queuedCount--;
+      r.queuedBytes -= requestBytes(request);
+    }
     admission.waiting.clear();
     if (admission.inFlight.size === 0) r.admissions.delete(key);
   }
-  r.queue = [];
-  r.queuedCount = 0;
-  r.queuedBytes = 0;
 }
