@@ -1,6 +1,6 @@
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   bin,
   cli,
@@ -12,6 +12,9 @@ import {
   temporaryDirectory,
   until,
 } from './support/dev-cluster.ts';
+
+// Real processes, several a test: a busy machine takes its time.
+vi.setConfig({ testTimeout: 180_000 });
 
 // The session of the product's description, on a cluster of real processes, as somebody would type it.
 

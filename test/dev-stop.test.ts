@@ -1,6 +1,6 @@
 import { existsSync, readdirSync, readFileSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   cli,
   type DevCluster,
@@ -16,6 +16,9 @@ import {
   until,
   upLine,
 } from './support/dev-cluster.ts';
+
+// Real processes, several a test: a busy machine takes its time.
+vi.setConfig({ testTimeout: 180_000 });
 
 // However a dev cluster ends, it leaves no process and no busy port behind.
 
