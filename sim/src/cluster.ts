@@ -13,7 +13,14 @@ import { Host } from '@kimberlite/host';
 import type { KernelState } from '@kimberlite/kernel';
 import { formatLog, type Geometry } from '@kimberlite/log';
 import { encodeDurableState, initialDurableState, type Replica, type StateMachine } from '@kimberlite/vsr';
-import { type Codec, createCodec, createKernelStateMachine, decodeCommands, decodeOutcomes } from '@kimberlite/wire';
+import {
+  type Codec,
+  createCodec,
+  createKernelStateMachine,
+  decodeCommands,
+  decodeOutcomes,
+  type MemberAddress,
+} from '@kimberlite/wire';
 import type { Checker, DurableViews, Failure, FailureKind } from './checkers/checker.ts';
 import { ClientLinks } from './client-links.ts';
 import { SimClock } from './clock.ts';
@@ -23,6 +30,7 @@ import { Machine, type MachineOutlets } from './machine.ts';
 import { SimNetwork } from './network.ts';
 import type { RunOptions } from './options.ts';
 import { Scheduler } from './scheduler.ts';
+import { endpointOf } from './sdk-client.ts';
 import { createTrace, digestText, type Trace } from './trace.ts';
 
 export const simCluster = '51000000000000000000000000000051' as ClusterId;
@@ -74,6 +82,7 @@ export class Cluster {
   private readonly checkers: readonly Checker[];
   /** Read off each disk as it syncs. */
   private readonly durableViews: DurableViews[] = [];
+  private readonly members: readonly MemberAddress[];
   /** Ids of committed ops, as the first replica that knew them committed had them. */
   readonly committedIds = new Map<number, Checksum>();
   private highestNormalView = 0;
@@ -89,6 +98,11 @@ export class Cluster {
     this.codec = createCodec({ hasher: this.hasher });
     this.checkers = setup.createCheckers((kind, message) => this.fail(kind, message));
     const { scheduler, trace, nodes } = this;
+    this.members = Array.from({ length: nodes }, (_, index) => ({
+      replica: index as ReplicaId,
+      endpoint: endpointOf(index),
+      adminUrl: null,
+    }));
     this.network = new SimNetwork({
       scheduler,
       trace,
@@ -161,8 +175,14 @@ export class Cluster {
           seed,
           nonce,
           ports,
-          members: () => [],
-          describe: () => ({ endpoint: null, adminUrl: null, dataDir: `sim-${index}`, pid: index, version: 'sim' }),
+          members: () => this.members,
+          describe: () => ({
+            endpoint: endpointOf(index),
+            adminUrl: null,
+            dataDir: `sim-${index}`,
+            pid: index,
+            version: 'sim',
+          }),
           ...(timing === undefined ? {} : { timing }),
         }),
       () => this.note('opened', `replica ${index}`),

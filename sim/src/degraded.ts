@@ -1,8 +1,8 @@
 import type { Hasher } from '@kimberlite/base';
 import { createCheckers } from './checkers/index.ts';
-import { SimClient } from './client.ts';
 import { Cluster, simCluster } from './cluster.ts';
 import { calmLink } from './network.ts';
+import { PlainClient } from './plain-client.ts';
 import { Workload } from './workload.ts';
 
 /** What one acknowledged command or read cost the cluster. */
@@ -40,7 +40,7 @@ function measure(seed: number, nodes: number, fault: 'none' | 'dead' | 'stopped'
   const clients = Array.from(
     { length: clientCount },
     (_, index) =>
-      new SimClient({
+      new PlainClient({
         scheduler,
         links,
         codec,

@@ -34,7 +34,8 @@ export type CallEnd =
       readonly type: 'rejected';
       readonly returnedAt: number;
       readonly returnedUs: number;
-      readonly op: number;
+      /** Null where the client does not learn it. */
+      readonly op: number | null;
       readonly position: number;
       readonly code: string;
     }

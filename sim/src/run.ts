@@ -4,12 +4,14 @@ import type { Replica } from '@kimberlite/vsr';
 import type { Failure } from './checkers/checker.ts';
 import { createCheckers } from './checkers/index.ts';
 import { isOnSomeDisk } from './checkers/platters.ts';
-import { SimClient } from './client.ts';
 import { Cluster, simCluster } from './cluster.ts';
+import type { ClusterClient } from './cluster-client.ts';
 import { drawFaults, Nemesis } from './nemesis.ts';
 import type { FaultKind, RunOptions } from './options.ts';
+import { PlainClient } from './plain-client.ts';
 import { shuffled } from './random.ts';
 import { Scheduler } from './scheduler.ts';
+import { SdkClient } from './sdk-client.ts';
 import { Workload, type WorkloadOptions } from './workload.ts';
 
 export interface RunStats {
@@ -41,7 +43,8 @@ export interface RunPlan {
   readonly nodes: number;
   readonly faults: readonly FaultKind[];
   readonly seconds: number;
-  readonly clients: number;
+  /** Which code each client runs: the SDK's session, or the simulator's own plain one. */
+  readonly clients: readonly ('sdk' | 'plain')[];
   readonly workload: WorkloadOptions;
   readonly giveUpUs: number;
   /** Replicas that stay dead when the faults stop: never more than a quorum can do without. */
@@ -61,7 +64,7 @@ const idleMessagesPerPairMax = 150;
 /** Calls answered under faults that end the phase of faults, at its drawn length or before it. */
 const acknowledgedWanted = 200;
 const acknowledgedPlenty = 800;
-const enduranceFactorMax = 4;
+const enduranceRoundsMax = 4;
 /** Fewer calls answered than this make a run hollow. */
 const acknowledgedMin = 50;
 
@@ -75,7 +78,7 @@ export function planRun(random: RandomState, options: RunOptions): RunPlan {
     nodes,
     faults,
     seconds: options.seconds ?? randomInt(random, 4, 10),
-    clients: randomInt(random, 2, 6),
+    clients: Array.from({ length: randomInt(random, 2, 6) }, () => randomPick(random, ['sdk', 'plain'] as const)),
     workload: {
       keys: randomPick(random, [2, 4, 8]),
       window: randomPick(random, [1, 1, 2, 4]),
@@ -94,7 +97,7 @@ class Run {
   readonly workload: Workload;
   readonly nemesis: Nemesis;
   private readonly plan: RunPlan;
-  private readonly clients: readonly SimClient[];
+  private readonly clients: readonly ClusterClient[];
 
   constructor(seed: number, options: RunOptions, hasher: Hasher | undefined) {
     const setup = { seed, options, createCheckers, ...(hasher === undefined ? {} : { hasher }) };
@@ -102,20 +105,11 @@ class Run {
     const { plan } = this;
     this.cluster = new Cluster({ ...setup, nodes: plan.nodes });
     const { scheduler, links, codec, hasher: clusterHasher } = this.cluster;
-    this.clients = Array.from(
-      { length: plan.clients },
-      (_, index) =>
-        new SimClient({
-          scheduler,
-          links,
-          codec,
-          hasher: clusterHasher,
-          cluster: simCluster,
-          nodes: plan.nodes,
-          index,
-          giveUpUs: plan.giveUpUs,
-        }),
-    );
+    const { nodes, giveUpUs } = plan;
+    this.clients = plan.clients.map((kind, index) => {
+      const shared = { scheduler, links, codec, hasher: clusterHasher, nodes, index, giveUpUs };
+      return kind === 'sdk' ? new SdkClient(shared) : new PlainClient({ ...shared, cluster: simCluster });
+    });
     this.workload = new Workload({
       scheduler,
       clients: this.clients,
@@ -126,7 +120,7 @@ class Run {
       cluster: this.cluster,
       workload: this.workload,
       kinds: plan.faults,
-      clients: plan.clients,
+      clients: plan.clients.length,
       seconds: plan.seconds,
     });
   }
@@ -165,12 +159,13 @@ class Run {
   /** The phase of faults: its drawn length, longer when little was answered, shorter when more than enough was. */
   private endure(): void {
     const { cluster, workload, plan } = this;
-    const startUs = cluster.scheduler.nowUs;
-    this.within(plan.seconds * enduranceFactorMax, () => {
-      const { acknowledged } = workload.history;
-      if (acknowledged >= acknowledgedPlenty && this.nemesis.struckAll) return true;
-      return acknowledged >= acknowledgedWanted && cluster.scheduler.nowUs - startUs >= plan.seconds * 1_000_000;
-    });
+    const { nemesis } = this;
+    const answered = (calls: number): boolean => workload.history.acknowledged >= calls;
+    for (let round = 0; round < enduranceRoundsMax && cluster.failure === null; round++) {
+      if (round > 0) nemesis.ease();
+      this.within(plan.seconds, () => answered(acknowledgedPlenty) && nemesis.struckAll);
+      if (answered(acknowledgedWanted)) return;
+    }
   }
 
   private stuck(what: string): void {
@@ -188,7 +183,7 @@ class Run {
     const ops = new Set<number>();
     for (const { end, type } of workload.history.calls) {
       if (type === 'get' || (end?.type !== 'ok' && end?.type !== 'rejected')) continue;
-      if (end.op > applied) ops.add(end.op);
+      if (end.op !== null && end.op > applied) ops.add(end.op);
     }
     for (const op of ops) {
       const id = cluster.committedIds.get(op);

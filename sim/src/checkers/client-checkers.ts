@@ -24,6 +24,7 @@ export function staleReads(fail: Fail): Checker {
     name: 'stale-read',
     returned: ({ type, invokedAt, client, key, end }) => {
       if (end === null || (end.type !== 'ok' && end.type !== 'rejected')) return;
+      if (end.op === null) return;
       const floor = floorOf(invokedAt);
       const isReplay = end.type === 'ok' && end.isReplay;
       if (!isReplay && end.op < floor) {

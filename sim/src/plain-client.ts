@@ -11,19 +11,27 @@ import {
   randomU32,
   type SessionNumber,
 } from '@kimberlite/base';
+import type { CommandInput, Query } from '@kimberlite/kernel';
 import type { ClientReply, ReadLevel } from '@kimberlite/vsr';
-import type { ClientMessage, Codec, ServerMessage } from '@kimberlite/wire';
+import {
+  type ClientMessage,
+  type Codec,
+  decodeOutcomes,
+  decodeQueryAnswer,
+  encodeCommands,
+  encodeQuery,
+  type ServerMessage,
+} from '@kimberlite/wire';
 import type { ClientLinks } from './client-links.ts';
+import type { ClusterClient, CommandEnd, QueryEnd } from './cluster-client.ts';
 import type { Scheduled, Scheduler } from './scheduler.ts';
 
-/** What became of a request. `not-applied` is said only if every transmission was refused. */
-export type RequestEnd =
-  | { readonly type: 'outcome'; readonly op: number; readonly timestamp: number; readonly body: Uint8Array }
-  | { readonly type: 'not-applied'; readonly reason: string }
-  | { readonly type: 'unknown' };
+type RequestEnd =
+  | { readonly type: 'outcome'; readonly op: number; readonly body: Uint8Array }
+  | { readonly type: 'not-applied' | 'unknown' };
 
-export type QueryEnd =
-  | { readonly type: 'answer'; readonly op: number; readonly timestamp: number; readonly body: Uint8Array }
+type AnswerEnd =
+  | { readonly type: 'answer'; readonly op: number; readonly body: Uint8Array }
   | { readonly type: 'failed' };
 
 interface PendingRequest {
@@ -40,11 +48,11 @@ interface PendingQuery {
   readonly after: number;
   readonly level: ReadLevel;
   readonly body: Uint8Array;
-  readonly done: (end: QueryEnd) => void;
+  readonly done: (end: AnswerEnd) => void;
   readonly deadlineUs: number;
 }
 
-export interface SimClientOptions {
+export interface PlainClientOptions {
   readonly scheduler: Scheduler;
   readonly links: ClientLinks;
   readonly codec: Codec;
@@ -66,8 +74,8 @@ const randomHex128 = (random: RandomState): string =>
  * until it is answered. Independent of the SDK on purpose: a mistake of the SDK's cannot hide one of the
  * cluster's.
  */
-export class SimClient {
-  private readonly options: SimClientOptions;
+export class PlainClient implements ClusterClient {
+  private readonly options: PlainClientOptions;
   private readonly random: RandomState;
   private client: ClientId;
   private session = 0;
@@ -85,7 +93,7 @@ export class SimClient {
   /** Some are impatient, some are not: this long without an answer, and it sends again; three times, and it moves. */
   private readonly resendUs: number;
 
-  constructor(options: SimClientOptions) {
+  constructor(options: PlainClientOptions) {
     this.options = options;
     this.random = options.scheduler.random(`client ${options.index}`);
     this.client = randomHex128(this.random) as ClientId;
@@ -102,18 +110,28 @@ export class SimClient {
     return this.requests.size + this.queries.size;
   }
 
-  submit(body: Uint8Array, done: (end: RequestEnd) => void): void {
-    const deadlineUs = this.options.scheduler.nowUs + this.options.giveUpUs;
-    const pending: PendingRequest = { number: this.nextNumber++, body, done, unanswered: 0, deadlineUs };
+  submit(command: CommandInput, done: (end: CommandEnd) => void): void {
+    const pending: PendingRequest = {
+      number: this.nextNumber++,
+      body: encodeCommands([command]),
+      done: (end) => done(end.type === 'outcome' ? readOutcome(end.op, end.body) : end),
+      unanswered: 0,
+      deadlineUs: this.options.scheduler.nowUs + this.options.giveUpUs,
+    };
     this.requests.set(pending.number, pending);
     if (this.session > 0) this.transmit(pending);
   }
 
-  ask(body: Uint8Array, level: ReadLevel, done: (end: QueryEnd) => void): void {
-    const deadlineUs = this.options.scheduler.nowUs + this.options.giveUpUs;
-    const query = this.nextQuery++;
-    const pending: PendingQuery = { query, after: this.nextNumber - 1, level, body, done, deadlineUs };
-    this.queries.set(query, pending);
+  ask(query: Query, done: (end: QueryEnd) => void): void {
+    const pending: PendingQuery = {
+      query: this.nextQuery++,
+      after: this.nextNumber - 1,
+      level: { type: 'linearizable' },
+      body: encodeQuery(query),
+      done: (end) => done(end.type === 'answer' ? readAnswer(end.op, end.body) : end),
+      deadlineUs: this.options.scheduler.nowUs + this.options.giveUpUs,
+    };
+    this.queries.set(pending.query, pending);
     if (this.session > 0) this.transmitQuery(pending);
   }
 
@@ -263,7 +281,7 @@ export class SimClient {
         if (reply.session !== this.session) return;
         const pending = this.requests.get(reply.number);
         this.requests.delete(reply.number);
-        pending?.done({ type: 'outcome', op: reply.op, timestamp: reply.timestamp, body: reply.body });
+        pending?.done({ type: 'outcome', op: reply.op, body: reply.body });
         return;
       }
       case 'refused':
@@ -282,7 +300,7 @@ export class SimClient {
       case 'answer': {
         const pending = this.queries.get(reply.query);
         this.queries.delete(reply.query);
-        pending?.done({ type: 'answer', op: reply.op, timestamp: reply.timestamp, body: reply.body });
+        pending?.done({ type: 'answer', op: reply.op, body: reply.body });
         return;
       }
       case 'query-refused':
@@ -340,7 +358,7 @@ export class SimClient {
       if (pending.deadlineUs > nowUs || pending.unanswered > 0 || pending.number !== this.nextNumber - 1) break;
       this.requests.delete(pending.number);
       this.nextNumber -= 1;
-      pending.done({ type: 'not-applied', reason: 'every transmission was refused' });
+      pending.done({ type: 'not-applied' });
     }
     if ([...this.requests.values()].some((pending) => pending.deadlineUs <= nowUs)) {
       this.forgetSession();
@@ -356,4 +374,18 @@ export class SimClient {
     if (this.ticking !== null) this.options.scheduler.cancel(this.ticking);
     this.hangUp();
   }
+}
+
+function readOutcome(op: number, body: Uint8Array): CommandEnd {
+  const outcomes = decodeOutcomes(body);
+  assert(outcomes.ok && outcomes.value.length === 1, 'one command has one outcome');
+  const [outcome] = outcomes.value;
+  assert(outcome !== undefined, 'the outcome is there');
+  return { type: 'outcome', op, outcome };
+}
+
+function readAnswer(op: number, body: Uint8Array): QueryEnd {
+  const answer = decodeQueryAnswer(body);
+  assert(answer.ok && answer.value.ok, 'the queries of the workload are answered');
+  return { type: 'answer', op, answer: answer.value.value };
 }
