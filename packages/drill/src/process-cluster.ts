@@ -190,7 +190,10 @@ export class ProcessCluster {
     );
   }
 
-  /** Waits until every node is normal and has applied the same op with the same state hash; gives that op and hash. */
+  /**
+   * Waits until every node is normal and has applied the same op with the same state hash; gives that op and hash.
+   * Two hashes at one op are a failure at any moment.
+   */
   async converged(timeoutMs = 60_000): Promise<{ op: number; hash: string }> {
     let last: (NodeStatus | undefined)[] = [];
     try {
@@ -199,25 +202,18 @@ export class ProcessCluster {
         async () => {
           last = await this.statuses();
           const [first] = last;
-          if (first === undefined) return undefined;
-          const same = last.every(
-            (row) =>
-              row?.status === 'normal' &&
-              row.stateHashOp === first.stateHashOp &&
-              row.commit === first.stateHashOp &&
-              row.op === row.commit,
+          const equalOps = last.every((row) => row !== undefined && row.stateHashOp === first?.stateHashOp);
+          if (first === undefined || !equalOps) return undefined;
+          if (last.some((row) => row?.stateHash !== first.stateHash)) throw new Error('state hashes differ at one op');
+          const idle = last.every(
+            (row) => row?.status === 'normal' && row.commit === first.stateHashOp && row.op === row.commit,
           );
-          return same ? { op: first.stateHashOp, hash: first.stateHash } : undefined;
+          return idle ? { op: first.stateHashOp, hash: first.stateHash } : undefined;
         },
         { timeoutMs },
       );
     } catch (error) {
       throw new Error(`${String(error)}; last seen: ${JSON.stringify(last)}`);
-    } finally {
-      const hashes = new Set(
-        last.filter((row) => row?.stateHashOp === last[0]?.stateHashOp).map((row) => row?.stateHash),
-      );
-      if (hashes.size > 1) throw new Error(`state hashes differ at one op: ${JSON.stringify(last)}`);
     }
   }
 
