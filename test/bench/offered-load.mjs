@@ -15,12 +15,10 @@ export class OfferedLoad {
   #clients = [];
   #tables = [];
   #value;
-  #tenantId;
 
   static async join({ endpoints, connections = 10, valueBytes = 256, tenantId = 7 }) {
     const load = new OfferedLoad();
     load.#value = new Uint8Array(valueBytes).fill(0x61);
-    load.#tenantId = tenantId;
     for (let i = 0; i < connections; i++) load.#clients.push(await connect({ endpoints }));
     const [db] = load.#clients;
     const exists = (error) => {
