@@ -158,9 +158,12 @@ export class Cluster {
     const nonce = randomHex128(this.random);
     const seed = randomU32(this.random);
     const { plants, timing } = this.setup.options;
-    const codec = this.watchedCodec(index);
+    // A crash in the middle of a turn leaves the rest of that turn running, unheard: a process that is gone says nothing.
+    const boot = machine.incarnation + 1;
+    const alive = (): boolean => machine.incarnation === boot && machine.power !== 'off';
+    const codec = this.watchedCodec(index, alive);
     const machineOf = createKernelStateMachine();
-    const stateMachine = this.watchedMachine(plants?.stateMachine?.(machineOf, index) ?? machineOf, index);
+    const stateMachine = this.watchedMachine(plants?.stateMachine?.(machineOf, index) ?? machineOf, index, alive);
     machine.boot(
       randomInt(this.random, 0, 1_000_000_000),
       (ports) =>
@@ -282,23 +285,28 @@ export class Cluster {
     for (const checker of this.checkers) checker.turned?.(index, state);
   }
 
-  private watchedCodec(index: number): Codec {
+  private watchedCodec(index: number, alive: () => boolean): Codec {
     const { codec } = this;
     return {
       ...codec,
       encodePeerMessage: (message) => {
         const durable = this.durableViews[index] ?? nothingDurable;
-        for (const checker of this.checkers) checker.sent?.(index, message, durable);
+        if (alive()) for (const checker of this.checkers) checker.sent?.(index, message, durable);
         return codec.encodePeerMessage(message);
       },
     };
   }
 
-  private watchedMachine(machine: StateMachine<KernelState>, replica: number): StateMachine<KernelState> {
+  private watchedMachine(
+    machine: StateMachine<KernelState>,
+    replica: number,
+    alive: () => boolean,
+  ): StateMachine<KernelState> {
     return {
       ...machine,
       apply: (state, request) => {
         const applied = machine.apply(state, request);
+        if (!alive()) return applied;
         const commands = decodeCommands(request.body);
         const outcomes = decodeOutcomes(applied.reply);
         const execution = {

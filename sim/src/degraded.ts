@@ -30,7 +30,7 @@ export interface DegradedReport {
 }
 
 const warmUpUs = 1_000_000;
-const measuredUs = 4_000_000;
+const measuredUs = 2_000_000;
 const clientCount = 6;
 
 function measure(seed: number, nodes: number, fault: 'none' | 'dead' | 'stopped', hasher?: Hasher): CostPerCall {
