@@ -203,7 +203,8 @@ export class ProcessCluster {
           last = await this.statuses();
           const [first] = last;
           const equalOps = last.every((row) => row !== undefined && row.stateHashOp === first?.stateHashOp);
-          if (first === undefined || !equalOps) return undefined;
+          // A node that is still opening its log has no state, and so no hash, yet.
+          if (first === undefined || !equalOps || last.some((row) => row?.stateHash === '')) return undefined;
           if (last.some((row) => row?.stateHash !== first.stateHash)) throw new Error('state hashes differ at one op');
           const idle = last.every(
             (row) => row?.status === 'normal' && row.commit === first.stateHashOp && row.op === row.commit,
