@@ -99,8 +99,13 @@ function printTop(title, file) {
   for (const [name, us] of sorted(rooms).slice(0, 14)) say(`  ${share(us)}  ${name}`);
 }
 
-const add = (map, name, us) => map.set(name, (map.get(name) ?? 0) + us);
-const sorted = (map) => [...map].sort((a, b) => b[1] - a[1]);
+function add(map, name, us) {
+  map.set(name, (map.get(name) ?? 0) + us);
+}
+
+function sorted(map) {
+  return [...map].sort((a, b) => b[1] - a[1]);
+}
 
 function roomOf(url, functionName) {
   if (url === '') return functionName;
