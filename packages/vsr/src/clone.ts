@@ -28,6 +28,7 @@ export function cloneReplica<S>(r: Replica<S>): Replica<S> {
     positionQueries: new Map(r.positionQueries),
     votes: new Map(r.votes),
     dvcs: new Map(r.dvcs),
+    damaged: new Set(r.damaged),
     fetches: new Map(r.fetches),
     misses: [...r.misses],
     reads: new Map(r.reads),

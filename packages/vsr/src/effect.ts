@@ -27,5 +27,5 @@ export type Effect =
       readonly replay: boolean;
       readonly effects: readonly unknown[];
     }
-  /** The hand-over asked for by `stop` is done: nothing more will be sent. */
+  /** The hand-over asked for by `stop` is done. Always the last effect there is. */
   | { readonly type: 'stopped' };

@@ -54,6 +54,7 @@ export function onLogWritten<S>(r: Replica<S>, op: number, id: Checksum): void {
     writeBody(r, op);
     return;
   }
+  r.damaged.delete(op);
   acknowledge(r, op);
   forgetApplied(r, op);
 }
@@ -81,10 +82,18 @@ export function acknowledge<S>(r: Replica<S>, op: number): void {
   });
 }
 
+/** A damaged op that nobody could bring all the while is left to the next boot, or memory would grow without end. */
+function mayForget<S>(r: Replica<S>, op: number): boolean {
+  if (op === 0 || isDurableAt(r, op)) return true;
+  const { faulty, writing } = slotAt(r, op);
+  return faulty && writing === null && !r.unwritten.has(op);
+}
+
 /** Lets go of bodies and headers that only a replica far behind could ask for; the log on disk has them. */
 export function forgetApplied<S>(r: Replica<S>, op: number): void {
   if (op <= r.applied - bodiesKept && isDurableAt(r, op)) r.bodies.delete(op);
-  while (r.logLow < r.applied - headersKept && (r.logLow === 0 || isDurableAt(r, r.logLow))) {
+  while (r.logLow < r.applied - headersKept && mayForget(r, r.logLow)) {
+    r.damaged.delete(r.logLow);
     r.bodies.delete(r.logLow);
     r.log.delete(r.logLow);
     r.slots.delete(r.logLow);

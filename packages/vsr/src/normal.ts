@@ -20,7 +20,7 @@ import {
 } from './replica.ts';
 import { armTimer, broadcast, disarm, otherReplicas, send, setTimer } from './send.ts';
 import { backedOff, heartbeatTimeoutMs, jittered } from './timeouts.ts';
-import { askForStartView } from './view-change.ts';
+import { askForStartView, voteToLeave } from './view-change.ts';
 
 // Normal operation (section 4.1): prepares, acks, heartbeats.
 
@@ -180,9 +180,22 @@ export function sendHeartbeat<S>(r: Replica<S>): void {
 export function onHeartbeatTimer<S>(r: Replica<S>): void {
   if (!isNormalPrimary(r)) return;
   setTimer(r, 'heartbeat', r.timing.heartbeatMs);
+  forfeitIfStuck(r);
+  if (!isNormalPrimary(r)) return;
   sendHeartbeat(r);
   startRound(r);
   startPrepares(r);
+}
+
+/**
+ * Table B, row 5, found out late: a committed op is missing here and nobody brings it, so this primary refuses
+ * everybody. Another may have applied it already and can serve.
+ */
+function forfeitIfStuck<S>(r: Replica<S>): void {
+  if (r.applied === r.commit || r.applied !== r.progress.applied) {
+    r.progress = { applied: r.applied, atUs: r.now };
+    if (!r.stopping) r.voted = false;
+  } else if (r.now - r.progress.atUs >= r.timing.forfeitMs * 1000) voteToLeave(r);
 }
 
 /** Ops that lack a quorum after a while go again to those that have not acked. A quiet or dead backup costs nothing else (pitfalls 33, 35). */

@@ -1,6 +1,6 @@
 import { assert, type Checksum, op as toOp, type Prepare, type PrepareHeader } from '@kimberlite/base';
 import { advanceApply } from './apply.ts';
-import { takeBody } from './log-writes.ts';
+import { takeBody, writeBody } from './log-writes.ts';
 import type { HeadersMessage, RepairPrepareMessage, RequestHeadersMessage, RequestPrepareMessage } from './message.ts';
 import { hasReplica, withReplica } from './quorum.ts';
 import {
@@ -61,7 +61,8 @@ export function startRepair<S>(r: Replica<S>): void {
   for (let op = r.commit + 1; op <= r.head; op++) fetchBody(r, op, load);
   const last = Math.min(r.commit, r.applied + repairWindow);
   for (let op = Math.max(r.applied + 1, r.linkedLow); op <= last; op++) fetchBody(r, op, load);
-  if (r.fetches.size > 0 || r.headerFetch !== null || r.applied < r.commit) armRepairTimer(r);
+  for (const op of r.damaged) fetchBody(r, op, load);
+  if (r.damaged.size > 0 || r.fetches.size > 0 || r.headerFetch !== null || r.applied < r.commit) armRepairTimer(r);
 }
 
 const armRepairTimer = <S>(r: Replica<S>): void => armTimer(r, 'repair', jittered(r, r.timing.repairMs));
@@ -221,6 +222,8 @@ function onUnreadable<S>(r: Replica<S>, op: number, id: Checksum): void {
   if (slot.durable !== id) return;
   if (r.replicaCount === 1) throw new Error(`op ${op} cannot be read, and there is no other replica to repair it from`);
   r.slots.set(op, { ...slot, durable: null, faulty: true });
+  if (op <= r.applied) r.damaged.add(op);
+  writeBody(r, op);
   startRepair(r);
 }
 

@@ -190,6 +190,8 @@ export interface Replica<S> {
   waitingSinceUs: number | null;
   /** Gave up: sends neither heartbeats nor retransmissions until a quorum is heard (pitfall 31). */
   silent: boolean;
+  /** The applied op as a heartbeat last saw it, and since when (Table B, row 5). */
+  progress: { readonly applied: number; readonly atUs: number };
   /** Timers that are armed only while there is something to do. */
   armed: Set<string>;
 
@@ -234,10 +236,14 @@ export interface Replica<S> {
    */
   phase: 'collecting' | 'installing' | 'fetching';
   viewChangeAttempts: number;
+  /** What the view-change timer was last set to. */
+  viewChangeDelayMs: number;
   /** Something arrived since the view-change timer was set. */
   viewChangeProgress: boolean;
 
   // Repair.
+  /** Applied ops, from `logLow` on, whose slots were found damaged. */
+  damaged: Set<number>;
   fetches: Map<number, Fetch>;
   headerFetch: {
     readonly high: number;
@@ -342,6 +348,7 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     heardUs: Array.from({ length: replicaCount }, () => 0),
     waitingSinceUs: null,
     silent: false,
+    progress: { applied: 0, atUs: 0 },
     armed: new Set(),
     nextRound: 1,
     startedRound: 0,
@@ -364,7 +371,9 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     dvcs: new Map(),
     phase: 'collecting',
     viewChangeAttempts: 0,
+    viewChangeDelayMs: 0,
     viewChangeProgress: false,
+    damaged: new Set(),
     fetches: new Map(),
     headerFetch: null,
     misses: Array.from({ length: replicaCount }, () => 0),

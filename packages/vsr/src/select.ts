@@ -91,6 +91,10 @@ export function select(input: SelectionInput): Selection {
     // Neither proof nor copy: more replicas may bring either. Never truncated.
     return { type: 'wait', reason: 'undecided', alarm: dvcs.length === replicaCount };
   }
+  // The head of a log is never blank: whoever can name it has to be heard first.
+  if (head > 0 && (entries.get(head)?.id ?? null) === null) {
+    return { type: 'wait', reason: 'undecided', alarm: dvcs.length === replicaCount };
+  }
   const low = Math.max(1, Math.min(head, Math.max(commit, head - pipelineMax)));
   const suffix: SelectedEntry[] = [];
   for (let op = low; op <= head; op++) suffix.push(entries.get(op) ?? { op, id: null, header: null });

@@ -52,6 +52,7 @@ export function step<S>(replica: Replica<S>, event: Event, clock: ClockReading):
   onEvent(replica, event);
   watchWaiting(replica);
   checkInvariants(replica);
+  if (replica.stopped) replica.out.push({ type: 'stopped' });
   const { out } = replica;
   replica.out = [];
   return out;

@@ -30,8 +30,7 @@ export function finishStop<S>(r: Replica<S>): void {
   if (r.stopping && !isNormalPrimary(r)) emitStopped(r);
 }
 
+/** `step` says so behind everything else: after it the host takes no write any more. */
 function emitStopped<S>(r: Replica<S>): void {
-  if (r.stopped) return;
   r.stopped = true;
-  r.out.push({ type: 'stopped' });
 }

@@ -20,6 +20,8 @@ export interface Timing {
   readonly prepareResendCeilingMs: number;
   /** A primary that waits and hears no quorum for so long gives up. */
   readonly abdicateMs: number;
+  /** A primary that has committed ops to apply and gets none applied for so long gives up. */
+  readonly forfeitMs: number;
   readonly requestStartViewMs: number;
   readonly repairMs: number;
   /** A repair request unanswered for so long goes to another peer. */
@@ -50,6 +52,7 @@ export const defaultTiming: Timing = {
   prepareResendMs: 100,
   prepareResendCeilingMs: 1000,
   abdicateMs: 500,
+  forfeitMs: 2000,
   requestStartViewMs: 50,
   repairMs: 30,
   repairTimeoutMs: 150,

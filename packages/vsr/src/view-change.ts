@@ -148,7 +148,8 @@ function leaveView<S>(r: Replica<S>): void {
 function armViewChangeTimer<S>(r: Replica<S>): void {
   r.viewChangeProgress = false;
   const { viewChangeMs, viewChangeCeilingMs } = r.timing;
-  setTimer(r, 'view-change', backedOff(r, viewChangeMs, viewChangeCeilingMs, r.viewChangeAttempts));
+  r.viewChangeDelayMs = backedOff(r, viewChangeMs, viewChangeCeilingMs, r.viewChangeAttempts);
+  setTimer(r, 'view-change', r.viewChangeDelayMs);
 }
 
 /** No progress in time: vote to go on (pitfalls 29, 59). The pause grows from view to view. */
@@ -165,6 +166,8 @@ export function onViewDurable<S>(r: Replica<S>): void {
   if (r.status !== 'view-change' || r.durable.view !== r.view) return;
   switch (r.phase) {
     case 'collecting':
+      // A slow disk has used up time in which nobody could have made progress.
+      setTimer(r, 'view-change', r.viewChangeDelayMs);
       sendDoViewChange(r);
       return;
     case 'installing':
@@ -238,10 +241,21 @@ function choose<S>(r: Replica<S>): void {
   const { replicaCount, quorums } = r;
   const selection = select({ dvcs, replicaCount, quorums, pipelineMax });
   if (selection.type === 'wait') return;
+  if (isFarBehind(r, selection.commit)) return enterView(r, r.view + 1);
   const suffix = selection.suffix.map(({ op, id, header }) => ({ op: toOp(op), id, header }));
   installLog(r, suffix, selection.head, selection.commit);
   r.timestamp = Math.max(r.timestamp, selection.timestamp);
 }
+
+/** Ops whose repair clients can be made to wait for. */
+const forfeitBehindMax = 1024;
+
+/**
+ * Row 5. Whoever told of the commit number has the log up to it and serves at once, while this replica would be the
+ * primary and not serve for as long as its repair takes. Never so on the replica with the longest log of all heard.
+ */
+const isFarBehind = <S>(r: Replica<S>, commit: number): boolean =>
+  (r.dvcs.get(r.self)?.head ?? 0) + forfeitBehindMax < commit;
 
 /** Row 8: the bodies and headers of the undecided end, by id, from whoever has them. */
 function beginFetching<S>(r: Replica<S>): void {
@@ -263,6 +277,7 @@ export function finishFetching<S>(r: Replica<S>): void {
 function becomePrimary<S>(r: Replica<S>): void {
   becomeNormal(r);
   r.inherited = r.head;
+  r.progress = { applied: r.applied, atUs: r.now };
   broadcast(r, startViewMessage(r, ''));
   sendHeartbeat(r);
   setTimer(r, 'heartbeat', r.timing.heartbeatMs);
@@ -418,8 +433,10 @@ function installLog<S>(r: Replica<S>, suffix: readonly DurableSuffixEntry[], hea
   for (const { op, id, header } of suffix) {
     if (op <= r.commit)
       assert(idAt(r, op) === null || id === null || idAt(r, op) === id, () => `committed op ${op} changes`);
-    if (id === null) dropEntry(r, op);
-    else setEntry(r, op, id, header ?? (idAt(r, op) === id ? (r.log.get(op)?.header ?? null) : null));
+    if (id === null) {
+      // Nobody could name it. What was applied here is it, for certain.
+      if (op > r.applied) dropEntry(r, op);
+    } else setEntry(r, op, id, header ?? (idAt(r, op) === id ? (r.log.get(op)?.header ?? null) : null));
   }
   r.head = head;
   r.logView = r.view;
