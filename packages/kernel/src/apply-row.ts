@@ -93,6 +93,11 @@ function fillKey(table: TableState, key: Row, cells: Cell[]): Failure {
   return reject.invalidCommand(`key.${other}`, 'is not in the primary key; leave it out and use ifVersion to guard');
 }
 
+/** Why there can be no row with this key. Asked before the key is named in any other rejection, which may be remembered. */
+function keyProblem(table: TableState, key: string): Failure {
+  return key.length > keyBytesMax ? reject.rowTooLarge(table, 'primary key', key.length, keyBytesMax) : undefined;
+}
+
 /** The primary key as people see it. */
 function shownKey(table: TableState, cells: readonly Cell[]): Row {
   const shown: Record<string, Value> = {};
@@ -180,7 +185,7 @@ function writeRow(
   cells: Cell[],
   effects: Effect[],
 ): Failure {
-  if (key.length > keyBytesMax) return reject.rowTooLarge(table, 'primary key', key.length, keyBytesMax);
+  assert(key.length <= keyBytesMax, 'a key was measured before its row is written');
   const indexed = table.indexes.length > 0;
   const entries: string[] = [];
   const failure = indexed ? newEntries(draft, table, key, cells, entries) : undefined;
@@ -257,6 +262,8 @@ export function applyInsert(draft: Draft, command: Insert, effects: Effect[]): F
   const failure = fillRow(table, command.row, cells);
   if (failure !== undefined) return failure;
   const key = rowKey(table, cells);
+  const tooLarge = keyProblem(table, key);
+  if (tooLarge !== undefined) return tooLarge;
   const old = table.rows.get(key);
   if (old !== undefined) return reject.duplicateKey(table, shownKey(table, cells), old.version);
   return writeRow(draft, table, key, null, cells, effects);
@@ -270,6 +277,8 @@ export function applyUpsert(draft: Draft, command: Upsert, effects: Effect[]): F
   const failure = fillRow(table, command.row, cells);
   if (failure !== undefined) return failure;
   const key = rowKey(table, cells);
+  const tooLarge = keyProblem(table, key);
+  if (tooLarge !== undefined) return tooLarge;
   const old = table.rows.get(key);
   const version = old?.version ?? 0;
   if (command.ifVersion !== undefined && command.ifVersion !== version) {
@@ -302,6 +311,8 @@ export function applyUpdate(draft: Draft, command: Update, effects: Effect[]): F
   const failure = fillKey(table, command.key, keyCells);
   if (failure !== undefined) return failure;
   const key = rowKey(table, keyCells);
+  const tooLarge = keyProblem(table, key);
+  if (tooLarge !== undefined) return tooLarge;
   const old = table.rows.get(key);
   if (old === undefined) return reject.rowNotFound(table, shownKey(table, keyCells));
   if (command.ifVersion !== undefined && command.ifVersion !== old.version) {
@@ -319,6 +330,8 @@ export function applyDelete(draft: Draft, command: Delete, effects: Effect[]): F
   const failure = fillKey(table, command.key, keyCells);
   if (failure !== undefined) return failure;
   const key = rowKey(table, keyCells);
+  const tooLarge = keyProblem(table, key);
+  if (tooLarge !== undefined) return tooLarge;
   const old = table.rows.get(key);
   if (old === undefined) return reject.rowNotFound(table, shownKey(table, keyCells));
   if (command.ifVersion !== undefined && command.ifVersion !== old.version) {

@@ -12,7 +12,8 @@ import type { Command, QueryCommand } from './command.ts';
 import { Draft } from './draft.ts';
 import type { Effect } from './effect.ts';
 import type { KernelError } from './error.ts';
-import { commandHash, recall, remember, windowTenant } from './idempotency.ts';
+import { commandHash, needsRoomForOutcome, recall, remember, windowTenant } from './idempotency.ts';
+import { outcomeReserveBytes } from './limits.ts';
 import type { Outcome } from './outcome.ts';
 import { query } from './query.ts';
 import { duplicateIdempotencyId } from './reject.ts';
@@ -126,6 +127,11 @@ function runOnce(draft: Draft, command: Command, id: string, effects: Effect[]):
       return { ok: false, error: duplicateIdempotencyId(id, known.position), position: draft.position };
     }
     return known.outcome.ok ? { ...known.outcome, isReplay: true } : known.outcome;
+  }
+  const full = needsRoomForOutcome(command) ? draft.growthProblem(0, outcomeReserveBytes) : undefined;
+  if (full !== undefined) {
+    draft.rejected++;
+    return { ok: false, error: full, position: draft.position };
   }
   const outcome = runFirst(draft, command, effects);
   // A retryable rejection may turn out differently next time. A tenant that does not exist remembers nothing:

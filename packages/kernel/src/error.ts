@@ -45,7 +45,7 @@ export type KernelError =
   | (Rejection<'QueryTooExpensive'> &
       InTable & {
         /** Name of the bound that was reached. */
-        readonly bound: 'rowsExaminedMax';
+        readonly bound: 'rowsExaminedMax' | 'charactersExaminedMax';
         readonly limit: number;
         /** Columns of an index that would help; empty when none would. */
         readonly suggestedIndex: readonly string[];

@@ -1,4 +1,4 @@
-import { assert } from '@kimberlite/base';
+import { assert, unreachable } from '@kimberlite/base';
 import type { Command } from './command.ts';
 import { Digest } from './digest.ts';
 import type { Draft } from './draft.ts';
@@ -25,6 +25,33 @@ export function windowTenant(command: Command): number {
       return command.query.tenantId;
     default:
       return command.tenantId;
+  }
+}
+
+/**
+ * Whether a command with an idempotency id has to leave room for its outcome. Outcomes are state: without this,
+ * commands that themselves add nothing would fill it past its budget. What makes room always goes on.
+ */
+export function needsRoomForOutcome(command: Command): boolean {
+  switch (command.type) {
+    case 'Insert':
+    case 'Update':
+    case 'Upsert':
+    case 'CreateTenant':
+    case 'CreateTable':
+    case 'CreateIndex':
+      return true;
+    case 'Delete':
+    case 'DeleteTenant':
+    case 'DropTable':
+    case 'DropIndex':
+    case 'SetBudget':
+    case 'Checkpoint':
+    case 'Compact':
+    case 'Query':
+      return false;
+    default:
+      return unreachable(command);
   }
 }
 

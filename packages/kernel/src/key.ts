@@ -44,6 +44,8 @@ function floatKey(value: number): string {
   return high >>> 31 === 1 ? fromHalves(~high >>> 0, ~low >>> 0) : fromHalves((high | 0x80000000) >>> 0, low);
 }
 
+/** Bytes that become text at once: arguments of one call. */
+const chunkLength = 4096;
 const needsEscape = /[^\u0001-\u007f]/;
 
 /** Text or bytes with zero bytes escaped and without the end mark: the common start of all keys with this prefix. */
@@ -51,11 +53,10 @@ function escaped(value: string | Uint8Array): string {
   if (typeof value === 'string' && !needsEscape.test(value)) return value;
   const bytes = typeof value === 'string' ? encodeUtf8(value) : value;
   let text = '';
-  for (let i = 0; i < bytes.length; i++) {
-    const byte = bytes[i] as number;
-    text += byte === 0 ? '\u0000\u00ff' : String.fromCharCode(byte);
+  for (let i = 0; i < bytes.length; i += chunkLength) {
+    text += Reflect.apply(String.fromCharCode, null, bytes.subarray(i, i + chunkLength));
   }
-  return text;
+  return bytes.includes(0) ? text.replaceAll('\u0000', '\u0000\u00ff') : text;
 }
 
 /** The key part of one non-json cell. */

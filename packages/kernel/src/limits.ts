@@ -28,6 +28,8 @@ export const queryLimitDefault = 1_000;
 export const queryLimitMax = 10_000;
 /** Rows one query may look at: what one turn of the event loop can afford. */
 export const rowsExaminedMax = 50_000;
+/** Characters and bytes of text that one query may compare or sort by: rows are up to 256 KiB each. */
+export const charactersExaminedMax = 8_388_608;
 /** Bytes of the rows of one answer; half a reply, so that what surrounds them fits. */
 export const queryReplyBytesMax = 1_048_576;
 /** Outcomes remembered per tenant for idempotency. */
@@ -36,6 +38,8 @@ export const idempotencyWindowMax = 16_384;
 export const idempotencyAgeMaxUs = 86_400_000_000;
 /** Outcomes that one command forgets because of age; more than one, so that the window shrinks as it ages. */
 export const idempotencyEvictionsPerCommand = 4;
+/** Bytes that must be left in the budget for a remembered outcome; more than one takes. */
+export const outcomeReserveBytes = 8_192;
 /** Bytes of state until SetBudget says otherwise: fits the default heap of a node with room to work. */
 export const budgetBytesDefault = 1_073_741_824;
 /** Bytes counted for a row beyond its encoding: tree slot, objects and array on the heap. */

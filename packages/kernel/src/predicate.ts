@@ -169,26 +169,84 @@ function passes(test: Test, value: string): boolean {
   }
 }
 
-/** Whether a row satisfies the predicate. Depth and size were bounded by validation. */
-export function matches(predicate: Predicate, columns: readonly Column[], row: StoredRow): boolean {
-  switch (predicate.kind) {
-    case 'test': {
-      const column = columns[predicate.place] as Column;
-      return passes(predicate, comparable(column, row.cells[predicate.place] as Cell));
+/** Length, in key bytes, of the longest operand a predicate compares each column with. */
+export function operandLengths(predicate: Predicate, columnCount: number): readonly number[] {
+  const lengths = new Array<number>(columnCount).fill(0);
+  const pending: Predicate[] = [predicate];
+  for (let part = pending.pop(); part !== undefined; part = pending.pop()) {
+    if (part.kind === 'test') lengths[part.place] = Math.max(lengths[part.place] as number, part.operand.length);
+    else if (part.kind === 'in') {
+      for (const { length } of part.operands) lengths[part.place] = Math.max(lengths[part.place] as number, length);
+    } else pending.push(...part.parts);
+  }
+  return lengths;
+}
+
+const isHighSurrogate = (unit: number): boolean => unit >= 0xd800 && unit < 0xdc00;
+
+/**
+ * The start of a text or bytes value that decides every comparison with an operand of `length` key bytes: a unit
+ * gives at least one byte, so what is cut off lies behind the operand's end.
+ */
+function clipped(cell: Cell, length: number): Cell {
+  if (typeof cell !== 'string' && !(cell instanceof Uint8Array)) return cell;
+  if (cell.length <= length + 1) return cell;
+  if (cell instanceof Uint8Array) return cell.subarray(0, length + 1);
+  // A pair of surrogates is one character: half of it would be another.
+  return cell.slice(0, isHighSurrogate(cell.charCodeAt(length)) ? length + 2 : length + 1);
+}
+
+/** Looks at rows: each cell is brought into its comparable form once, however many conditions name it. */
+export class Matcher {
+  /** Characters and bytes of text, bytes and json that were compared so far, and 1 for any other cell. */
+  work = 0;
+  private readonly predicate: Predicate;
+  private readonly columns: readonly Column[];
+  private readonly lengths: readonly number[];
+  private readonly forms: (string | undefined)[];
+
+  constructor(predicate: Predicate, columns: readonly Column[]) {
+    this.predicate = predicate;
+    this.columns = columns;
+    this.lengths = operandLengths(predicate, columns.length);
+    this.forms = new Array<string | undefined>(columns.length).fill(undefined);
+  }
+
+  matches(row: StoredRow): boolean {
+    this.forms.fill(undefined);
+    return this.holds(this.predicate, row);
+  }
+
+  private form(place: number, row: StoredRow): string {
+    const known = this.forms[place];
+    if (known !== undefined) return known;
+    const column = this.columns[place] as Column;
+    const whole = row.cells[place] as Cell;
+    const length = this.lengths[place] as number;
+    const cell = column.type === 'json' ? whole : clipped(whole, length);
+    this.work += typeof cell === 'string' || cell instanceof Uint8Array ? Math.min(cell.length, length + 2) : 1;
+    const form = comparable(column, cell);
+    this.forms[place] = form;
+    return form;
+  }
+
+  /** Depth and size were bounded by validation. */
+  private holds(predicate: Predicate, row: StoredRow): boolean {
+    switch (predicate.kind) {
+      case 'test':
+        return passes(predicate, this.form(predicate.place, row));
+      case 'in':
+        return predicate.operands.includes(this.form(predicate.place, row));
+      case 'and':
+        for (const part of predicate.parts) if (!this.holds(part, row)) return false;
+        return true;
+      case 'or':
+        for (const part of predicate.parts) if (this.holds(part, row)) return true;
+        return false;
+      case 'not':
+        return !this.holds(predicate.parts[0] as Predicate, row);
+      default:
+        return unreachable(predicate);
     }
-    case 'in': {
-      const column = columns[predicate.place] as Column;
-      return predicate.operands.includes(comparable(column, row.cells[predicate.place] as Cell));
-    }
-    case 'and':
-      for (const part of predicate.parts) if (!matches(part, columns, row)) return false;
-      return true;
-    case 'or':
-      for (const part of predicate.parts) if (matches(part, columns, row)) return true;
-      return false;
-    case 'not':
-      return !matches(predicate.parts[0] as Predicate, columns, row);
-    default:
-      return unreachable(predicate);
   }
 }

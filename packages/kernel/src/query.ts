@@ -4,10 +4,10 @@ import { decodeCursor, encodeCursor, type Place } from './cursor.ts';
 import type { KernelError } from './error.ts';
 import { rowKey } from './index-entry.ts';
 import { afterPrefix, namedKey } from './key.ts';
-import { queryLimitDefault, queryReplyBytesMax, rowsExaminedMax } from './limits.ts';
+import { charactersExaminedMax, queryLimitDefault, queryReplyBytesMax, rowsExaminedMax } from './limits.ts';
 import type { OrderedMap } from './ordered-map.ts';
 import { type Access, choosePath, type KeyRange, type Order, type Path, suggestIndex } from './plan.ts';
-import { comparable, compileWhere, matches, type Predicate } from './predicate.ts';
+import { comparable, compileWhere, Matcher, type Predicate } from './predicate.ts';
 import type { Query, QueryAnswer } from './query-types.ts';
 import * as reject from './reject.ts';
 import { findTenant, type KernelState, type TableState } from './state.ts';
@@ -171,21 +171,33 @@ function seek(range: KeyRange, prefix: string | undefined, descending: boolean):
 /** Rows found so far. `more` turns true when the search ends before its last row. */
 interface Search {
   readonly found: Found[];
+  readonly matcher: Matcher;
   examined: number;
+  /** Characters of the keys made for sorting. */
+  sorted: number;
   more: boolean;
+}
+
+/** The bound a search has gone beyond, if any. */
+function exceeded({ examined, matcher, sorted }: Search): reject.QueryBound | undefined {
+  if (examined > rowsExaminedMax) return { bound: 'rowsExaminedMax', limit: rowsExaminedMax };
+  return matcher.work + sorted > charactersExaminedMax
+    ? { bound: 'charactersExaminedMax', limit: charactersExaminedMax }
+    : undefined;
 }
 
 /** Looks at one row. True: enough was found. */
 function look(prepared: Prepared, search: Search, key: string, row: StoredRow, afterKey: string | undefined): boolean {
-  const { table, predicate, order, after, path, limit } = prepared;
+  const { order, after, path, limit } = prepared;
   if (path.ordered && search.found.length >= limit) {
     search.more = true;
     return true;
   }
   search.examined++;
-  if (search.examined > rowsExaminedMax) return true;
-  if (!matches(predicate, table.columns, row)) return false;
+  if (exceeded(search) !== undefined) return true;
+  if (!search.matcher.matches(row)) return false;
   const parts = orderParts(prepared, row);
+  for (const part of parts) search.sorted += part.length;
   if (after !== undefined && comparePlaces(order, parts, key, after.order, afterKey ?? '') <= 0) return false;
   search.found.push({ key, row, order: parts });
   return false;
@@ -193,7 +205,10 @@ function look(prepared: Prepared, search: Search, key: string, row: StoredRow, a
 
 function search(prepared: Prepared): Search {
   const { path, table, entries, after } = prepared;
-  const result: Search = { found: [], examined: 0, more: false };
+  // A system table was built row by row to be looked at.
+  const examined = isSystemTable(table.name) ? table.rows.size : 0;
+  const matcher = new Matcher(prepared.predicate, table.columns);
+  const result: Search = { found: [], matcher, examined, sorted: 0, more: false };
   const { descending } = path.ordered ? path : { descending: false };
   const prefix = path.ordered && after !== undefined ? seekPrefix(prepared, after) : undefined;
   const afterKey = after?.key.join('');
@@ -258,8 +273,9 @@ export function query(state: QueryState, asked: Query): Result<QueryAnswer, Kern
   if (!prepared.ok) return prepared;
   const { table, path, order, predicate } = prepared.value;
   const result = search(prepared.value);
-  if (result.examined > rowsExaminedMax) {
-    return err(reject.queryTooExpensive(table, rowsExaminedMax, suggestIndex(predicate, table.columns, order)));
+  const bound = exceeded(result);
+  if (bound !== undefined) {
+    return err(reject.queryTooExpensive(table, bound, suggestIndex(predicate, table.columns, order)));
   }
   const { found } = result;
   if (!path.ordered) found.sort((a, b) => comparePlaces(order, a.order, a.key, b.order, b.key));

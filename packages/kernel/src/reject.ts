@@ -175,17 +175,28 @@ export function quotaExceeded(use: QuotaUse): KernelError {
   };
 }
 
-export const queryTooExpensive = (at: TableName, limit: number, suggestedIndex: readonly string[]): KernelError => ({
+/** A bound on what one query looks at, and what it counts. */
+export interface QueryBound {
+  readonly bound: 'rowsExaminedMax' | 'charactersExaminedMax';
+  readonly limit: number;
+}
+
+export const queryTooExpensive = (
+  at: TableName,
+  { bound, limit }: QueryBound,
+  suggestedIndex: readonly string[],
+): KernelError => ({
   code: 'QueryTooExpensive',
   message:
-    `the query on table "${at.name}" would look at more than ${limit} rows (rowsExaminedMax); ` +
+    `the query on table "${at.name}" would look at more than ${limit} ` +
+    `${bound === 'rowsExaminedMax' ? 'rows' : 'characters of text'} (${bound}); ` +
     (suggestedIndex.length > 0
       ? `create an index on (${suggestedIndex.join(', ')})`
       : 'narrow it with a condition on the primary key or an indexed column'),
   retryable: false,
   tenantId: at.tenantId,
   table: at.name,
-  bound: 'rowsExaminedMax',
+  bound,
   limit,
   suggestedIndex,
 });

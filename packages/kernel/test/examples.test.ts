@@ -17,6 +17,7 @@ import {
   queryReplyBytesMax,
   type Row,
   recomputeStateHash,
+  charactersExaminedMax,
   rowsExaminedMax,
   showRow,
   stateHash,
@@ -274,6 +275,49 @@ describe('the byte budget', () => {
     expect(kernel.state.usedBytes).toBe(0);
   });
 
+  test('outcomes that are remembered cannot fill the state past it', () => {
+    const kernel = clinic();
+    kernel.run(insert(1, 'Ada'));
+    kernel.run({ type: 'SetBudget', budgetBytes: kernel.state.usedBytes + 40_000 });
+    const touch = (i: number): CommandInput => ({
+      type: 'Update',
+      tenantId: 1,
+      table: 'patients',
+      key: { id: 1 },
+      set: { name: 'Eve' },
+      idempotencyId: `touch-${i}`,
+    });
+    const first = kernel.run(touch(0));
+    for (let i = 1; i < 200; i++) kernel.run(touch(i));
+    expect(kernel.state.usedBytes).toBeLessThanOrEqual(kernel.state.budgetBytes);
+    expect(kernel.error(touch(200))).toMatchObject({ code: 'QuotaExceeded', scope: 'cluster', retryable: true });
+    expect(kernel.run(touch(0))).toEqual({ ...first, isReplay: true });
+    const gone: CommandInput = {
+      type: 'Delete',
+      tenantId: 1,
+      table: 'patients',
+      key: { id: 1 },
+      idempotencyId: 'gone',
+    };
+    expect(kernel.run(gone).ok).toBe(true);
+  });
+
+  test('a key too long to be any row’s is not echoed, so that nothing large is remembered', () => {
+    const kernel = clinic();
+    kernel.run({ type: 'CreateTable', tenantId: 1, table: 'notes', columns: { id: 'text' }, primaryKey: ['id'] });
+    const id = 'x'.repeat(500_000);
+    const used = kernel.state.usedBytes;
+    const at = { tenantId: 1, table: 'notes' } as const;
+    for (const command of [
+      { type: 'Delete', ...at, key: { id } },
+      { type: 'Upsert', ...at, row: { id }, ifVersion: 3 },
+      { type: 'Insert', ...at, row: { id } },
+    ] as const) {
+      expect(kernel.error({ ...command, idempotencyId: command.type })).toMatchObject({ code: 'RowTooLarge' });
+    }
+    expect(kernel.state.usedBytes - used).toBeLessThan(8_192);
+  });
+
   test('a tenant may have a quota of its own', () => {
     const kernel = new Kernel();
     kernel.run({ type: 'CreateTenant', tenantId: 1, name: 'small', quotaBytes: 1_200 });
@@ -293,6 +337,46 @@ describe('the byte budget', () => {
 });
 
 describe('queries', () => {
+  test('long texts are compared exactly, and no more of them than decides', () => {
+    const kernel = clinic();
+    const long = `${'é'.repeat(9)}\u{1F600}${'x'.repeat(2_000)}`;
+    const texts = [
+      '',
+      'é',
+      'é'.repeat(9),
+      `${'é'.repeat(9)}\uE000`,
+      `${'é'.repeat(9)}\u{1F600}`,
+      long,
+      `${long}y`,
+      'z',
+    ];
+    kernel.run(...texts.map((text, i) => insert(i, text)));
+    const order = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
+    for (const operand of [...texts, `${'é'.repeat(9)}\u{1F601}`, 'é'.repeat(8), long.slice(0, 500)]) {
+      const found = (where: object) =>
+        kernel.rows({ tenantId: 1, table: 'patients', where: { name: where } }).map((row) => row['id']);
+      const expected = (holds: (text: string) => boolean) => texts.flatMap((text, i) => (holds(text) ? [i] : []));
+      expect(found({ eq: operand })).toEqual(expected((text) => text === operand));
+      expect(found({ ne: operand })).toEqual(expected((text) => text !== operand));
+      expect(found({ lt: operand })).toEqual(expected((text) => order(text, operand) < 0));
+      expect(found({ gte: operand })).toEqual(expected((text) => order(text, operand) >= 0));
+      expect(found({ prefix: operand })).toEqual(expected((text) => text.startsWith(operand)));
+      expect(found({ in: [operand, 'z'] })).toEqual(expected((text) => text === operand || text === 'z'));
+    }
+  });
+
+  test('one that would compare or sort too much text is refused, however few the rows', () => {
+    const kernel = clinic();
+    const text = 'é'.repeat(100_000);
+    for (let i = 0; i < 100; i++) kernel.run(insert(i, `${text}${i}`));
+    const rows = (where: object) => kernel.rows({ tenantId: 1, table: 'patients', where, limit: 1 });
+    expect(rows({ name: 'short' })).toEqual([]);
+    const refused = { code: 'QueryTooExpensive', bound: 'charactersExaminedMax', limit: charactersExaminedMax };
+    const asked = { tenantId: 1, table: 'patients' } as const;
+    expect(query(kernel.state, { ...asked, where: { name: text } })).toMatchObject({ ok: false, error: refused });
+    expect(query(kernel.state, { ...asked, orderBy: ['name'] })).toMatchObject({ ok: false, error: refused });
+  });
+
   function many(count: number): Kernel {
     const kernel = clinic();
     const rows = Array.from({ length: count }, (_, i) => insert(i, `n${i % 100}`));

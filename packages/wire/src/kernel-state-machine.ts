@@ -1,4 +1,4 @@
-import type { SessionNumber } from '@kimberlite/base';
+import { assert, type SessionNumber } from '@kimberlite/base';
 import {
   applyBatch,
   type ColumnType,
@@ -11,6 +11,9 @@ import {
   type Outcome,
   query as ask,
   type Query,
+  type QueryCommand,
+  queryReplyBytesMax,
+  rowsExaminedMax,
   stateHash,
   validate,
   validateQuery,
@@ -18,6 +21,7 @@ import {
 import type { Applied, AppliedRequest, StateMachine } from '@kimberlite/vsr';
 import { encodeQueryAnswer } from './answers.ts';
 import { decodeCommands, decodeQuery } from './commands.ts';
+import { pack } from './msgpack.ts';
 import { encodeOutcomes } from './outcomes.ts';
 
 // The kernel as the replica sees it: bytes in, bytes out. Everything here runs on every replica for every
@@ -25,6 +29,14 @@ import { encodeOutcomes } from './outcomes.ts';
 // valid; the rest is here because a log may outlive the rules it was admitted under.
 
 type When = Pick<AppliedRequest, 'op' | 'timestamp'>;
+
+const tooMuch = 'the queries before it in the same request have used up what one request may look at';
+const queriesTooMany: KernelError = {
+  code: 'StateTransitionFailed',
+  message: `The query was not answered: ${tooMuch}. Send it again by itself.`,
+  retryable: true,
+  reason: tooMuch,
+};
 
 const invalid = (message: string): KernelError => ({ code: 'InvalidCommand', message, retryable: false, path: '' });
 
@@ -37,6 +49,9 @@ interface Run {
   state: KernelState;
   readonly outcomes: Outcome[];
   readonly effects: Effect[];
+  /** Rows that the queries of this request looked at so far, and bytes of their answers. */
+  examined: number;
+  answerBytes: number;
 }
 
 function applyValid(run: Run, commands: readonly Command[], when: When, session: SessionNumber): void {
@@ -51,26 +66,49 @@ function applyValid(run: Run, commands: readonly Command[], when: When, session:
   for (const own of effects) for (const effect of own) if (effect.type !== 'NotifyClient') run.effects.push(effect);
 }
 
+/**
+ * A Query in the log. A request is applied in one turn of the event loop on every replica, so its queries share what
+ * one query may take: once they have taken it, those behind are rejected without being looked at.
+ */
+function applyQuery(run: Run, command: QueryCommand, when: When, session: SessionNumber): void {
+  if (run.examined > rowsExaminedMax || run.answerBytes > queryReplyBytesMax) return reject(run, queriesTooMany, when);
+  const asked = command.query;
+  applyValid(run, [{ ...command, query: { ...asked, explain: true } }], when, session);
+  const outcome = run.outcomes[run.outcomes.length - 1];
+  assert(outcome !== undefined, 'a query has an outcome');
+  if (!outcome.ok) {
+    run.examined += outcome.error.code === 'QueryTooExpensive' ? rowsExaminedMax : 1;
+    return;
+  }
+  assert(outcome.result !== undefined && 'rows' in outcome.result, 'a query that went well has an answer');
+  const { plan, ...answer } = outcome.result;
+  assert(plan !== undefined, 'an explained answer says what it looked at');
+  run.examined += plan.examined + 1;
+  run.answerBytes += pack(answer.rows).length;
+  if (asked.explain !== true) run.outcomes[run.outcomes.length - 1] = { ...outcome, result: answer };
+}
+
 function reject(run: Run, error: KernelError, when: When): void {
   run.state = passOver(run.state, when);
   run.outcomes.push({ ok: false, error, position: run.state.position });
 }
 
 function apply(state: KernelState, request: AppliedRequest): Applied<KernelState> {
-  const run: Run = { state, outcomes: [], effects: [] };
+  const run: Run = { state, outcomes: [], effects: [], examined: 0, answerBytes: 0 };
   const commands = decodeCommands(request.body);
   if (!commands.ok) reject(run, invalid(`The request cannot be read: ${commands.error.message}.`), request);
   else {
     let valid: Command[] = [];
     for (const decoded of commands.value) {
       const command = validate(decoded);
-      if (command.ok) {
+      if (command.ok && command.value.type !== 'Query') {
         valid.push(command.value);
         continue;
       }
       applyValid(run, valid, request, request.session);
       valid = [];
-      reject(run, command.error, request);
+      if (!command.ok) reject(run, command.error, request);
+      else if (command.value.type === 'Query') applyQuery(run, command.value, request, request.session);
     }
     applyValid(run, valid, request, request.session);
   }

@@ -1,4 +1,4 @@
-import type { ClientId, Op, SessionNumber, Timestamp } from '@kimberlite/base';
+import { type ClientId, type Op, replyBytesMax, type SessionNumber, type Timestamp } from '@kimberlite/base';
 import type { Command, CommandInput } from '@kimberlite/kernel';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -109,5 +109,33 @@ describe('the kernel over bytes', () => {
       }),
       { numRuns: 2000 },
     );
+  });
+
+  it('lets the queries of one request take together what one may take, and no more', () => {
+    let { state } = machine.apply(machine.initial(), request(1, encodeCommands(setUp)));
+    for (let batch = 0; batch < 8; batch++) {
+      const rows: CommandInput[] = Array.from({ length: 400 }, (_, i) => ({
+        type: 'Insert',
+        tenantId: 1,
+        table: 'patients',
+        row: { id: batch * 400 + i, name: 'n'.repeat(500) },
+      }));
+      ({ state } = machine.apply(state, request(2 + batch, encodeCommands(rows))));
+    }
+    const wide: CommandInput = { type: 'Query', tenantId: 1, table: 'patients', limit: 10_000 };
+    const narrow: CommandInput = { type: 'Query', tenantId: 1, table: 'patients', where: { id: 7 } };
+    const write: CommandInput = { type: 'Delete', tenantId: 1, table: 'patients', key: { id: 7 } };
+    const many = machine.apply(state, request(20, encodeCommands([wide, narrow, wide, wide, write, narrow])));
+    expect(many.reply.length).toBeLessThanOrEqual(replyBytesMax);
+    const outcomes = outcomesOf(many.reply);
+    expect(outcomes.map(({ ok }) => ok)).toEqual([true, true, true, false, true, false]);
+    expect(outcomes[1]).toMatchObject({ result: { rows: [{ id: 7 }] } });
+    expect(outcomes[1]).not.toHaveProperty('result.plan');
+    expect(outcomes[3]).toMatchObject({ error: { code: 'StateTransitionFailed', retryable: true } });
+    const scan: CommandInput = { type: 'Query', tenantId: 1, table: 'patients', where: { name: 'x' }, explain: true };
+    const scans = outcomesOf(machine.apply(state, request(20, encodeCommands(Array(512).fill(scan)))).reply);
+    expect(scans[0]).toMatchObject({ ok: true, result: { rows: [], plan: { access: 'scan', examined: 3_200 } } });
+    expect(scans.filter(({ ok }) => ok).length).toBeLessThan(20);
+    expect(scans).toHaveLength(512);
   });
 });
