@@ -1,5 +1,5 @@
 import { Database } from './database.ts';
-import { Driver } from './driver.ts';
+import { Driver, durationRule, isDuration } from './driver.ts';
 import { failure, KimberliteError } from './session/failure.ts';
 import type { ClientTiming } from './session/limits.ts';
 import { platform } from './socket.ts';
@@ -39,15 +39,20 @@ function checkEndpoints(endpoints: unknown): asserts endpoints is readonly strin
 export async function connect(options: ConnectOptions): Promise<Database> {
   const { endpoints, timeoutMs, ints = 'auto', connectTimeoutMs = connectTimeoutMsDefault, signal } = options;
   checkEndpoints(endpoints);
+  for (const [name, value] of Object.entries({ timeoutMs, connectTimeoutMs })) {
+    if (value !== undefined && !isDuration(value)) throw new TypeError(`connect: ${name} ${durationRule}.`);
+  }
   const timing = { ...options.timing, ...(timeoutMs === undefined ? {} : { callTimeoutMs: timeoutMs }) };
+  const abortedFailure = (): KimberliteError =>
+    new KimberliteError(failure('Aborted', 'not-applied', 'The signal was aborted while connecting.'));
+  const isAborted = (): boolean => signal?.aborted === true;
+  if (isAborted()) throw abortedFailure();
   const driver = new Driver(await platform(), endpoints, timing);
   const welcomed = await driver.open(connectTimeoutMs, signal);
   if (welcomed) return new Database(driver, ints);
   const { troubles } = driver.look();
   await driver.close();
-  if (signal?.aborted === true) {
-    throw new KimberliteError(failure('Aborted', 'not-applied', 'The signal was aborted while connecting.'));
-  }
+  if (isAborted()) throw abortedFailure();
   const said = troubles.length > 0 ? troubles.join('; ') : `${endpoints.join(', ')}: no answer`;
   const text = `No Kimberlite node answered within ${connectTimeoutMs} ms (${said}). Check that the cluster runs, that these are its client ports, and that nothing in between blocks WebSockets.`;
   throw new KimberliteError({ ...failure('ConnectFailed', 'not-applied', text), retryable: true });

@@ -1,6 +1,7 @@
+import { isNatural } from '@kimberlite/base';
 import type { ColumnInput, Command, CommandInput, OrderBy, Plan, Query, Row, Value, Where } from '@kimberlite/kernel';
 import { encodeCommand, encodeQuery, type TypedAnswer, validate, validateQuery } from '@kimberlite/wire';
-import { type CallOptions, type Driver, orThrow } from './driver.ts';
+import { type CallOptions, type Driver, invalidOption, orThrow } from './driver.ts';
 import { KimberliteError } from './session/failure.ts';
 import { rejection } from './session/rejection.ts';
 import type { CallResult, Level } from './session/session-types.ts';
@@ -58,10 +59,15 @@ export interface TableQuery {
   readonly explain?: boolean;
 }
 
-const levelOf = (consistency: ReadOptions['consistency']): Level =>
-  consistency === undefined || typeof consistency === 'string'
-    ? { type: consistency ?? 'linearizable' }
-    : { type: 'at-least', position: consistency.atLeast };
+/** Throws on anything else: the cluster hangs up on what it cannot read, and all calls would wait for that. */
+function levelOf(consistency: unknown = 'linearizable'): Level {
+  if (consistency === 'linearizable' || consistency === 'local') return { type: consistency };
+  if (typeof consistency === 'object' && consistency !== null && 'atLeast' in consistency) {
+    if (isNatural(consistency.atLeast)) return { type: 'at-least', position: consistency.atLeast };
+  }
+  const rule = "must be 'linearizable', 'local', or { atLeast: position } with a position from 0";
+  throw new KimberliteError(invalidOption(`consistency: ${rule}`));
+}
 
 /** A connected client. Safe to share; calls take effect in the order they are issued. */
 export class Database {

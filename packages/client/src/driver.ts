@@ -28,6 +28,57 @@ interface Waiter {
   readonly settle: (result: CallResult) => void;
 }
 
+export const isDuration = (value: unknown): value is number => typeof value === 'number' && value >= 0;
+export const durationRule = 'must be a number of milliseconds from 0, or Infinity';
+
+/** Longer ones fire at once. */
+const timerMsMax = 2 ** 31 - 1;
+
+/** An option that makes no sense: said before anything is sent. */
+export const invalidOption = (message: string): CallFailure => ({
+  code: 'InvalidCommand',
+  message,
+  retryable: false,
+  outcome: 'not-applied',
+});
+
+interface Watched {
+  readonly calls: Set<number>;
+  readonly listener: () => void;
+}
+
+/** One listener a signal, however many calls share it: a signal with many listeners looks like a leak, and is slow. */
+class AbortWatch {
+  private readonly watched = new Map<AbortSignal, Watched>();
+  private readonly abort: (call: number) => void;
+
+  constructor(abort: (call: number) => void) {
+    this.abort = abort;
+  }
+
+  watch(signal: AbortSignal, call: number): void {
+    const known = this.watched.get(signal);
+    if (known !== undefined) {
+      known.calls.add(call);
+      return;
+    }
+    const calls = new Set([call]);
+    const listener = (): void => {
+      // A copy: settling a call takes it out of the set.
+      for (const aborted of [...calls]) this.abort(aborted);
+    };
+    signal.addEventListener('abort', listener, { once: true });
+    this.watched.set(signal, { calls, listener });
+  }
+
+  forget(signal: AbortSignal, call: number): void {
+    const known = this.watched.get(signal);
+    if (known === undefined || !known.calls.delete(call) || known.calls.size > 0) return;
+    signal.removeEventListener('abort', known.listener);
+    this.watched.delete(signal);
+  }
+}
+
 export const randomClientId = (): ClientId => clientId(toHex(crypto.getRandomValues(new Uint8Array(16))));
 
 /** The shell around a session: sockets, timers and promises, and no decisions. */
@@ -37,6 +88,7 @@ export class Driver {
   private readonly sockets = new Map<ConnectionNumber, Socket>();
   private readonly closing = new Set<Promise<void>>();
   private readonly waiters = new Map<number, Waiter>();
+  private readonly aborts = new AbortWatch((call) => this.input({ type: 'abort', call }));
   private nextCall = 1;
   private timer: ReturnType<typeof setTimeout> | null = null;
   private flushPending = false;
@@ -72,7 +124,7 @@ export class Driver {
         resolve(welcomed);
       };
       const aborted = (): void => end(false);
-      const timer = setTimeout(end, timeoutMs, false);
+      const timer = setTimeout(end, Math.min(timeoutMs, timerMsMax), false);
       signal?.addEventListener('abort', aborted);
       this.onWelcome = () => end(true);
       this.input({ type: 'tick' });
@@ -106,14 +158,16 @@ export class Driver {
       const aborted = failure('Aborted', 'not-applied', 'The signal was aborted before the call.');
       return Promise.resolve({ type: 'failure', failure: aborted });
     }
+    if (options.timeoutMs !== undefined && !isDuration(options.timeoutMs)) {
+      return Promise.resolve({ type: 'failure', failure: invalidOption(`timeoutMs: ${durationRule}`) });
+    }
     return new Promise((resolve) => {
       const call = this.nextCall++;
       if (signal === undefined) this.waiters.set(call, { settle: resolve });
       else {
-        const abort = (): void => this.input({ type: 'abort', call });
-        signal.addEventListener('abort', abort, { once: true });
+        this.aborts.watch(signal, call);
         const settle = (result: CallResult): void => {
-          signal.removeEventListener('abort', abort);
+          this.aborts.forget(signal, call);
           resolve(result);
         };
         this.waiters.set(call, { settle });

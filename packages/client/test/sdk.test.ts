@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { connect, type Database, KimberliteError } from '../src/index.ts';
 import { freePort, OneNodeServer } from './one-node-server.ts';
@@ -143,6 +144,37 @@ describe('the SDK over real sockets', () => {
     await call;
     expect((await patients.query()).rows.length).toBe(1);
     expect(server.connections).toBeGreaterThan(1);
+  });
+
+  it('refuses options that make no sense, and goes on with the other calls', async () => {
+    const patients = await clinic();
+    const wrong = [{ consistency: 'strong' }, { consistency: { atLeast: -1 } }, { consistency: { atLeast: 0.5 } }];
+    const others = [{ timeoutMs: Number.NaN }, { timeoutMs: -1 }, { timeoutMs: '5' }];
+    for (const options of [...wrong, ...others] as { timeoutMs?: number }[]) {
+      expect(await failureOf(patients.get({ id: 1 }, options))).toMatchObject({
+        code: 'InvalidCommand',
+        outcome: 'not-applied',
+      });
+    }
+    expect(await patients.get({ id: 1 }, { timeoutMs: 2_000 })).toBeNull();
+    await expect(connect({ endpoints: [server.endpoint], timeoutMs: Number.NaN })).rejects.toThrow('timeoutMs');
+    const gone = failureOf(connect({ endpoints: [server.endpoint], signal: AbortSignal.abort() }));
+    expect(await gone).toMatchObject({ code: 'Aborted', outcome: 'not-applied' });
+  });
+
+  it('listens once to a signal that many calls share, and not at all afterwards', async () => {
+    const patients = await clinic();
+    const controller = new AbortController();
+    const { signal } = controller;
+    const listeners = () => getEventListeners(signal, 'abort').length;
+    const reads = Array.from({ length: 50 }, () => patients.get({ id: 1 }, { signal }));
+    expect(listeners()).toBe(1);
+    await Promise.all(reads);
+    expect(listeners()).toBe(0);
+    const given = Array.from({ length: 3 }, (_, id) => failureOf(patients.insert({ id, name: 'x' }, { signal })));
+    controller.abort();
+    for (const failed of await Promise.all(given)) expect(failed).toMatchObject({ code: 'Aborted' });
+    expect(listeners()).toBe(0);
   });
 
   it('honours timeouts and signals, and says what is known', async () => {

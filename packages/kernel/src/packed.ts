@@ -114,6 +114,12 @@ export class PackedWriter {
         this.u8(value ? 2 : 1);
         return;
       case 'bigint':
+        // One number, one form: an idempotent command repeated with 5 instead of 5n is the same command.
+        if (value >= BigInt(Number.MIN_SAFE_INTEGER) && value <= BigInt(Number.MAX_SAFE_INTEGER)) {
+          this.u8(3);
+          this.i64(Number(value));
+          return;
+        }
         this.u8(4);
         this.room(8);
         this.data.setBigInt64(this.length, value);

@@ -103,7 +103,7 @@ export function valueProblem(value: unknown): string | undefined {
       if (value === null || value instanceof Uint8Array) return undefined;
       return isJsonValue(value)
         ? undefined
-        : 'must be null, a boolean, a finite number, text, bytes, or JSON at most 32 levels deep without "__proto__"';
+        : 'must be null, a boolean, a finite number, text, bytes, or JSON at most 32 levels deep without "__proto__"; of a Date give toISOString()';
     default:
       return `a ${typeof value} is not data`;
   }

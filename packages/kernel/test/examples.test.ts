@@ -190,6 +190,13 @@ describe('idempotency', () => {
     expect(kernel.rows({ tenantId: 1, table: 'patients' })).toHaveLength(1);
   });
 
+  test('an int is the same as number and as bigint', () => {
+    const kernel = clinic();
+    const first = kernel.run(insert(5, 'Ada', 'same'));
+    const again: CommandInput = { ...insert(5, 'Ada', 'same'), row: { id: 5n, name: 'Ada' } } as CommandInput;
+    expect(kernel.run(again)).toEqual({ ...first, isReplay: true });
+  });
+
   test('rejections are remembered unless trying again may help', () => {
     const kernel = clinic();
     kernel.run(insert(1, 'Ada'));
