@@ -132,7 +132,8 @@ function checkOrderBy(value: unknown): Result<readonly OrderBy[], KernelError> {
   return ok(order);
 }
 
-const cursorLengthMax = 65_536;
+/** Characters of a cursor: it carries the `orderBy` values of a row, which may be as large as the row. */
+const cursorLengthMax = 786_432;
 
 function checkQuery(value: unknown): Result<Query, KernelError> {
   if (!isRecord(value)) return invalid('', `a query must be a record with tenantId and table, not ${describe(value)}`);

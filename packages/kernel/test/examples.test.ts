@@ -372,6 +372,16 @@ describe('queries', () => {
     }
   });
 
+  test('pages go on behind a row whose orderBy value is as long as a row may be', () => {
+    const kernel = clinic();
+    kernel.run(insert(1, '\u0000'.repeat(250_000)), insert(2, 'z'));
+    const asked = { tenantId: 1, table: 'patients', orderBy: ['name'], limit: 1, select: ['id'] };
+    const first = kernel.ask(asked);
+    if (!first.ok) throw new Error(first.error.message);
+    expect(first.value.rows).toEqual([{ id: 1 }]);
+    expect(kernel.rows({ ...asked, cursor: first.value.cursor })).toEqual([{ id: 2 }]);
+  });
+
   test('one that would compare or sort too much text is refused, however few the rows', () => {
     const kernel = clinic();
     const text = 'é'.repeat(100_000);
