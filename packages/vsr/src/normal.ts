@@ -20,7 +20,7 @@ import {
 } from './replica.ts';
 import { armTimer, broadcast, disarm, otherReplicas, send, setTimer } from './send.ts';
 import { backedOff, heartbeatTimeoutMs, jittered } from './timeouts.ts';
-import { askForStartView, voteToLeave } from './view-change.ts';
+import { askForStartView, setHeartbeatTimeout, voteToLeave } from './view-change.ts';
 
 // Normal operation (section 4.1): prepares, acks, heartbeats.
 
@@ -105,7 +105,7 @@ export function onHeartbeat<S>(r: Replica<S>, m: HeartbeatMessage): void {
     r.heartbeatSeen = m.number;
     r.voted = false;
     noteHeartbeatGap(r);
-    setTimer(r, 'heartbeat-timeout', heartbeatTimeoutMs(r));
+    setHeartbeatTimeout(r, heartbeatTimeoutMs(r));
   }
   send(r, m.from, {
     type: 'heartbeat-ok',

@@ -5,7 +5,7 @@ import { extendLinks } from './repair.ts';
 import { dropEntry, emptySlot, idAt, isPrimary, type Replica, setEntry } from './replica.ts';
 import { setTimer } from './send.ts';
 import { heartbeatTimeoutMs, jittered } from './timeouts.ts';
-import { askForStartView, becomeNormal, enterView, sendDoViewChange } from './view-change.ts';
+import { askForStartView, becomeNormal, enterView, sendDoViewChange, setHeartbeatTimeout } from './view-change.ts';
 
 // After a boot (Table E): what the superblock and the log's slots let this replica claim.
 
@@ -72,7 +72,7 @@ function restart<S>(r: Replica<S>, action: RestartAction): void {
       return sendDoViewChange(r);
     case 'normal':
       becomeNormal(r);
-      setTimer(r, 'heartbeat-timeout', heartbeatTimeoutMs(r));
+      setHeartbeatTimeout(r, heartbeatTimeoutMs(r));
       // What was prepared while it was down.
       return askForStartView(r, r.view);
   }

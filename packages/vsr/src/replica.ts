@@ -218,6 +218,8 @@ export interface Replica<S> {
   roundSeen: number;
   /** When a primary was last heard; null: not since the boot. */
   primaryHeardUs: number | null;
+  /** When the heartbeat timeout was to fire: a late one says that this replica slept, not that the primary did. */
+  heartbeatDueUs: number;
   /** Decaying maximum of the gaps between heartbeats, microseconds. */
   heartbeatGapUs: number;
   /** The view whose primary is being asked for start_view. */
@@ -363,6 +365,7 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     heartbeatSeen: 0,
     roundSeen: 0,
     primaryHeardUs: null,
+    heartbeatDueUs: 0,
     heartbeatGapUs: 0,
     askingView: null,
     askingAttempts: 0,

@@ -85,8 +85,20 @@ function countVotes<S>(r: Replica<S>): void {
 
 export function onHeartbeatTimeout<S>(r: Replica<S>): void {
   if (!isNormalBackup(r)) return;
-  setTimer(r, 'heartbeat-timeout', jittered(r, r.timing.voteResendMs));
+  const { heartbeatMs, voteResendMs } = r.timing;
+  const slept = r.now - r.heartbeatDueUs > heartbeatMs * 1000;
+  // Once a silence, or a machine that is always late would never vote.
+  r.heartbeatDueUs = Number.MAX_SAFE_INTEGER;
+  // It was this replica that slept: heartbeats may be waiting to be read, and they come after the timers.
+  if (slept) return setTimer(r, 'heartbeat-timeout', jittered(r, 2 * heartbeatMs));
+  setTimer(r, 'heartbeat-timeout', jittered(r, voteResendMs));
   voteToLeave(r);
+}
+
+/** From here on the primary has so long to be heard. */
+export function setHeartbeatTimeout<S>(r: Replica<S>, delayMs: number): void {
+  r.heartbeatDueUs = r.now + delayMs * 1000;
+  setTimer(r, 'heartbeat-timeout', delayMs);
 }
 
 // Table A.
@@ -463,7 +475,7 @@ function lowestLinked<S>(r: Replica<S>, low: number): number {
 function finishInstall<S>(r: Replica<S>): void {
   becomeNormal(r);
   r.primaryHeardUs = r.now;
-  setTimer(r, 'heartbeat-timeout', heartbeatTimeoutMs(r));
+  setHeartbeatTimeout(r, heartbeatTimeoutMs(r));
   for (let op = r.commit + 1; op <= r.head; op++) acknowledge(r, op);
   takeStashed(r);
   advanceApply(r);

@@ -268,6 +268,23 @@ test('a primary whom nobody brings a committed op gives up', () => {
   expect(backup.replica.view).toBe(5);
 });
 
+test('a backup that slept itself reads what has arrived before it votes against the primary', () => {
+  const node = replicaOfThree({ self: 0, durable: { view: 1 } });
+  const due = node.start().find((e) => e.type === 'set-timer' && e.timer === 'heartbeat-timeout');
+  if (due?.type !== 'set-timer') throw new Error('no heartbeat timeout is set');
+  node.later(due.delayMs + 3000);
+  const woken = node.send({ type: 'timer', timer: 'heartbeat-timeout' });
+  expect(ofType(woken, 'start-view-change')).toEqual([]);
+  const again = woken.find((e) => e.type === 'set-timer' && e.timer === 'heartbeat-timeout');
+  if (again?.type !== 'set-timer') throw new Error('the heartbeat timeout is not set again');
+  expect(again.delayMs).toBeLessThanOrEqual(2.5 * defaultTiming.heartbeatMs);
+  // Nothing had arrived: now it is the primary that is silent, however late this timer is too.
+  node.later(again.delayMs + 3000);
+  expect(ofType(node.send({ type: 'timer', timer: 'heartbeat-timeout' }), 'start-view-change')).toMatchObject([
+    { view: 1 },
+  ]);
+});
+
 test('damage found in an applied op is repaired, and its slot does not hold the window of headers for ever', () => {
   const count = headersKept + 300;
   const long = chain(1, count);
