@@ -116,6 +116,16 @@ describe('Table B', () => {
     expect(s).toMatchObject({ type: 'chosen', head: 2 });
   });
 
+  test('a head that nobody heard can name is waited for', () => {
+    const nameless = [
+      { from: 0, logView: 1, commit: 2, suffix: ['2:', '?3.1:n'] },
+      { from: 1, logView: 1, commit: 1, suffix: ['1.1:p'] },
+    ];
+    expect(choose(h, 3, nameless)).toEqual({ type: 'wait', reason: 'undecided', alarm: false });
+    const named = choose(h, 3, [...nameless, { from: 2, logView: 1, commit: 1, suffix: ['1.1:p', '2.1:p'] }]);
+    expect(named).toMatchObject({ type: 'chosen', head: 2, commit: 2, suffix: [{ op: 2, id: idOf('2.1') }] });
+  });
+
   test('highest log view, not the longest log, not the highest op per slot (pitfall 8)', () => {
     const mixed = new Map([...chain('1.1', '2.1', '3.1', '4.1'), ...chain('1.1', '2.2')]);
     const s = choose(mixed, 3, [
