@@ -33,6 +33,12 @@ export const sessionWindowMax = 512;
 /** Sessions in the table; the one with the least last op is evicted for a new one. */
 export const sessionsMax = 1024;
 
+/**
+ * Bytes of all outcomes the session table keeps. Past it the session that keeps the most is evicted, so that one
+ * client that never says what it has read costs its own session and nobody else's.
+ */
+export const sessionTableBytesMax = 268_435_456;
+
 /** Requests that wait at the primary for a place in the pipeline; past it clients are told `Overloaded`. */
 export const requestQueueMax = 4096;
 
@@ -57,4 +63,8 @@ export const nestingMax = 32;
 assert(requestBodyBytesMax + 1024 <= prepareBodyBytesMax, 'the largest request fits into a prepare');
 assert(prepareBodyBytesMax + 4096 <= frameBytesMax, 'the largest prepare fits into a frame');
 assert(replyBytesMax + 4096 <= frameBytesMax, 'the largest reply fits into a frame');
+assert(
+  replyBytesMax * 64 <= sessionTableBytesMax,
+  'a client that reads its replies has room for a pipeline of the largest',
+);
 assert(requestsPerPrepareMax >= sessionWindowMax, 'one prepare can take a whole session window');

@@ -15,7 +15,7 @@ import { onRequestApplied, onStateAdvanced } from './reads.ts';
 import { readBehind } from './repair.ts';
 import { isNormalPrimary, type Replica } from './replica.ts';
 import { notify, refuseRequest } from './send.ts';
-import { insertSession, type Outcome, raiseFloor, sessionFacts, sessionRow } from './sessions.ts';
+import { insertSession, keepOutcome, type Outcome, raiseFloor, sessionFacts, sessionRow } from './sessions.ts';
 import { requestLeft } from './pipeline.ts';
 
 // Executing committed ops, in order, each once per boot.
@@ -70,7 +70,7 @@ function applyRequest<S>(
 ): void {
   const entry = r.sessions.get(request.client);
   if (entry !== undefined && entry.session === request.session) {
-    raiseFloor(entry, request.floor);
+    raiseFloor(r, entry, request.floor);
     entry.lastOp = op;
   }
   const { apply } = sessionRow(sessionFacts(r, request, { inFlight: false, queueFull: false }));
@@ -91,8 +91,7 @@ function applyRequest<S>(
       for (const effect of applied.effects) effects.push(effect);
       // A rejection is an outcome like any other and uses up its number (pitfall 37).
       const outcome: Outcome = { checksum: request.checksum, op, timestamp, body: applied.reply };
-      entry.outcomes.set(request.number, outcome);
-      entry.executed = Math.max(entry.executed, request.number);
+      keepOutcome(r, entry, request.number, outcome);
       if (answers) replyOutcome(r, request, outcome);
       return;
     }

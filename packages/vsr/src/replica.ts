@@ -261,6 +261,8 @@ export interface Replica<S> {
   // State machine.
   state: S;
   sessions: Map<ClientId, SessionEntry>;
+  /** Bytes of the outcomes in `sessions`. At most `sessionTableBytesMax` between two requests. */
+  outcomeBytes: number;
   /** Ops up to here were committed before this boot. */
   replayUntil: number;
   report: StateReport | null;
@@ -384,6 +386,7 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     walks: new Map(),
     state: options.stateMachine.initial(),
     sessions: new Map(),
+    outcomeBytes: 0,
     replayUntil: 0,
     report: null,
     now: 0,

@@ -3,6 +3,7 @@ import {
   type Checksum,
   type ClientId,
   type SessionNumber,
+  sessionTableBytesMax,
   sessionsMax,
   sessionWindowMax,
 } from '@kimberlite/base';
@@ -30,7 +31,13 @@ export interface SessionEntry {
   lastOp: number;
   /** The highest request number that was executed. */
   executed: number;
+  /** Bytes of `outcomes`. */
+  outcomeBytes: number;
 }
+
+/** What an outcome costs beside its body. */
+const outcomeOverheadBytes = 256;
+const sizeOfOutcome = (outcome: Outcome): number => outcome.body.length + outcomeOverheadBytes;
 
 /** What Table G asks about a request. */
 export interface SessionFacts {
@@ -125,10 +132,45 @@ export function sessionFacts<S>(
 }
 
 /** Apply, first step: the client has said which outcomes it no longer wants. */
-export function raiseFloor(entry: SessionEntry, floor: number): void {
+export function raiseFloor<S>(r: Replica<S>, entry: SessionEntry, floor: number): void {
   if (floor <= entry.floor) return;
   entry.floor = floor;
-  for (const number of [...entry.outcomes.keys()]) if (number < floor) entry.outcomes.delete(number);
+  for (const [number, outcome] of [...entry.outcomes]) {
+    if (number >= floor) continue;
+    entry.outcomes.delete(number);
+    countBytes(r, entry, -sizeOfOutcome(outcome));
+  }
+}
+
+function countBytes<S>(r: Replica<S>, entry: SessionEntry, by: number): void {
+  entry.outcomeBytes += by;
+  r.outcomeBytes += by;
+  assert(entry.outcomeBytes >= 0 && r.outcomeBytes >= entry.outcomeBytes, 'bytes of outcomes are counted exactly');
+}
+
+function evict<S>(r: Replica<S>, client: ClientId): void {
+  const entry = r.sessions.get(client);
+  assert(entry !== undefined, 'a session that is evicted is there');
+  countBytes(r, entry, -entry.outcomeBytes);
+  r.sessions.delete(client);
+}
+
+/** Keeps the outcome for as long as the client may ask for it; a full table gives up the session that keeps the most. */
+export function keepOutcome<S>(r: Replica<S>, entry: SessionEntry, number: number, outcome: Outcome): void {
+  const before = entry.outcomes.get(number);
+  if (before !== undefined) countBytes(r, entry, -sizeOfOutcome(before));
+  entry.outcomes.set(number, outcome);
+  entry.executed = Math.max(entry.executed, number);
+  countBytes(r, entry, sizeOfOutcome(outcome));
+  while (r.outcomeBytes > sessionTableBytesMax) {
+    let largest: { client: ClientId; bytes: number } | null = null;
+    for (const [client, { outcomeBytes: bytes }] of r.sessions) {
+      const more = largest === null || bytes > largest.bytes || (bytes === largest.bytes && client < largest.client);
+      if (more) largest = { client, bytes };
+    }
+    assert(largest !== null, 'bytes belong to a session');
+    evict(r, largest.client);
+  }
 }
 
 /** Inserts a session; a full table first evicts the one with the least last op, then the least client id. */
@@ -139,7 +181,7 @@ export function insertSession<S>(r: Replica<S>, client: ClientId, session: Sessi
       const less = victim === null || lastOp < victim.lastOp || (lastOp === victim.lastOp && candidate < victim.client);
       if (less) victim = { client: candidate, lastOp };
     }
-    if (victim !== null) r.sessions.delete(victim.client);
+    if (victim !== null) evict(r, victim.client);
   }
-  r.sessions.set(client, { session, floor: 1, outcomes: new Map(), lastOp: session, executed: 0 });
+  r.sessions.set(client, { session, floor: 1, outcomes: new Map(), lastOp: session, executed: 0, outcomeBytes: 0 });
 }

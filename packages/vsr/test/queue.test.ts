@@ -6,6 +6,7 @@ import {
   requestNumber,
   requestQueueMax,
   sessionNumber,
+  sessionTableBytesMax,
   sha256Hasher,
 } from '@kimberlite/base';
 import { expect, test } from 'vitest';
@@ -19,8 +20,11 @@ import {
 } from '../src/index.ts';
 import { byteMachine, bytesOf } from './byte-machine.ts';
 
-/** A cluster of one whose disk answers at once, until `stall`. */
-function alone() {
+/** One body for all outcomes, so that the test itself needs little memory. */
+const large = new Uint8Array(1_048_576);
+
+/** A cluster of one whose disk answers at once. */
+function alone(stateMachine = byteMachine) {
   const replica = createReplica({
     cluster: clusterId('ab'.repeat(16)),
     replica: replicaId(0),
@@ -28,7 +32,7 @@ function alone() {
     hasher: sha256Hasher,
     seed: 1,
     nonce: 'n',
-    stateMachine: byteMachine,
+    stateMachine,
     durable: initialDurableState(),
     recovered: { slots: [], head: toOp(0), headCertain: true },
   });
@@ -98,4 +102,20 @@ test('a floor above them lets go of what waited below', () => {
   expect(node.replies.at(-1)).toMatchObject({ type: 'outcome', number: 5 });
   expect(node.replica.queuedCount).toBe(0);
   expect(node.replica.queuedBytes).toBe(0);
+});
+
+test('outcomes nobody fetches cost their own session, not the memory and not the others', () => {
+  const node = alone({ ...byteMachine, apply: (state, r) => ({ ...byteMachine.apply(state, r), reply: large }) });
+  const hog = register(node, '1');
+  const honest = register(node, '2');
+  node.send({ type: 'client-requests', requests: [request('2', honest, 1)] });
+  const enough = Math.ceil(sessionTableBytesMax / large.length);
+  for (let number = 1; number <= enough; number++) {
+    node.send({ type: 'client-requests', requests: [request('1', hog, number)] });
+    expect(node.replica.outcomeBytes).toBeLessThanOrEqual(sessionTableBytesMax);
+  }
+  node.send({ type: 'client-requests', requests: [request('1', hog, enough + 1)] });
+  expect(node.replies.at(-1)).toMatchObject({ type: 'evicted', session: hog });
+  node.send({ type: 'client-requests', requests: [request('2', honest, 1)] });
+  expect(node.replies.at(-1)).toMatchObject({ type: 'outcome', session: honest, number: 1 });
 });
