@@ -28,7 +28,15 @@ import {
   type TimerName,
   type Timing,
 } from '@kimberlite/vsr';
-import type { ClientMessage, Codec, ConnectionErrorCode, Hello, MemberAddress, StatusRow } from '@kimberlite/wire';
+import type {
+  ClientMessage,
+  Codec,
+  ConnectionErrorCode,
+  Hello,
+  MemberAddress,
+  StatusRow,
+  WireErrorCode,
+} from '@kimberlite/wire';
 import { Connections } from './connections.ts';
 import type { ConnectionId, Ports } from './ports.ts';
 import { statusRow } from './status-row.ts';
@@ -64,6 +72,15 @@ export interface ShellStatus {
 
 export type HostPhase = 'new' | 'opening' | 'running' | 'stopping' | 'stopped' | 'failed';
 
+/** Bad frames from peers for which one line is written. */
+const badFramesPerLine = 1000;
+
+/** What a client is told when its frame cannot be taken. */
+function errorCodeOf(code: WireErrorCode): ConnectionErrorCode {
+  if (code === 'too-large') return 'too-large';
+  return code === 'version' ? 'wrong-version' : 'bad-frame';
+}
+
 /**
  * One replica put together: its state, its log, its clients. Inputs come from the shell (or the simulator) one at
  * a time; each is handled to completion before the next. Owns the event queue; the replica owns the protocol's
@@ -82,6 +99,7 @@ export class Host<State> {
   private arrived: ClientRequest[] = [];
   private told: { view: number; status: string } = { view: -1, status: '' };
   private whenStopped: (() => void)[] = [];
+  private badPeerFrames = 0;
 
   constructor(options: HostOptions<State>) {
     this.options = options;
@@ -112,7 +130,11 @@ export class Host<State> {
     if (!message.ok || message.value.from !== from) {
       this.ports.metrics.count('peer_frames_bad_total', 1);
       const why = message.ok ? `names replica ${message.value.from}` : message.error.message;
-      this.ports.journal.write('warn', 'dropped a frame from a peer', { from, why });
+      // A link that keeps damaging frames must not fill the journal with them.
+      if (this.badPeerFrames % badFramesPerLine === 0) {
+        this.ports.journal.write('warn', 'dropped a frame from a peer', { from, why, before: this.badPeerFrames });
+      }
+      this.badPeerFrames += 1;
       return;
     }
     this.post({ type: 'message', message: message.value });
@@ -130,7 +152,7 @@ export class Host<State> {
     const messages = this.options.codec.decodeClientFrame(frame);
     if (!messages.ok) {
       this.ports.metrics.count('client_frames_bad_total', 1);
-      this.hangUp(connection, messages.error.code === 'length' ? 'too-large' : 'bad-frame', messages.error.message);
+      this.hangUp(connection, errorCodeOf(messages.error.code), messages.error.message);
       return;
     }
     for (const message of messages.value) {
