@@ -11,7 +11,7 @@ export class Witness {
   #db;
   #table;
   #last = new Map();
-  #running = false;
+  #state = { running: false };
   #loops = [];
 
   static async join(endpoints, tenantId = 1) {
@@ -26,13 +26,13 @@ export class Witness {
   }
 
   start(lanes = 8) {
-    this.#running = true;
+    this.#state.running = true;
     this.#loops = Array.from({ length: lanes }, (_, lane) => this.#run(lane, lanes));
   }
 
   /** Each lane owns its registers, so what it reads must be what it wrote last. */
   async #run(lane, lanes) {
-    for (let value = 1; this.#running; value++) {
+    for (let value = 1; this.#state.running; value++) {
       const id = lane + lanes * (value % Math.floor(registers / lanes));
       const since = performance.now();
       try {
@@ -53,7 +53,7 @@ export class Witness {
   }
 
   async stop() {
-    this.#running = false;
+    this.#state.running = false;
     await Promise.all(this.#loops);
   }
 
