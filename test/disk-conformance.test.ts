@@ -128,6 +128,18 @@ describe.each(Object.keys(subjects))('%s disk', (name) => {
     expect(valueOf(await read('h', 0, 1))).toEqual(new Uint8Array([1]));
   });
 
+  it('writes durably into old files and new ones, and says what is missing', async () => {
+    const writeDurable = (file: string, offset: number, bytes: Uint8Array) =>
+      call<void>((done) => disk.writeDurable(file, offset, bytes, done));
+    await create('f', 8192);
+    expect(code(await writeDurable('f', 4096, new Uint8Array([1, 2, 3])))).toBe('ok');
+    expect(code(await call<void>((done) => disk.sync('f', done)))).toBe('ok');
+    expect(code(await call<void>((done) => disk.rename('f', 'g', done)))).toBe('ok');
+    expect(code(await writeDurable('g', 4098, new Uint8Array([4, 5])))).toBe('ok');
+    expect(valueOf(await read('g', 4095, 6))).toEqual(new Uint8Array([0, 1, 2, 4, 5, 0]));
+    expect(code(await writeDurable('f', 0, new Uint8Array(1)))).toBe('missing');
+  });
+
   it('a renamed file replaces one of that name', async () => {
     await create('old', 10);
     await create('new', 20);

@@ -60,12 +60,22 @@ export class SimDiskFile {
   /** A sync that started at `point` has ended well: later writes stay undecided. */
   synced(point: number): void {
     this.everSynced = true;
-    for (const [sector, versions] of this.dirty) {
-      let durable = 0;
-      for (const [i, version] of versions.entries()) if (version.sequence <= point) durable = i;
-      if (durable === versions.length - 1) this.dirty.delete(sector);
-      else this.dirty.set(sector, versions.slice(durable));
-    }
+    for (const sector of [...this.dirty.keys()]) this.syncedSector(sector, point);
+  }
+
+  /** The same for the sectors of one write. */
+  syncedRange(point: number, offset: number, lengthBytes: number): void {
+    const last = Math.floor((offset + lengthBytes - 1) / simSectorBytes);
+    for (let sector = Math.floor(offset / simSectorBytes); sector <= last; sector++) this.syncedSector(sector, point);
+  }
+
+  private syncedSector(sector: number, point: number): void {
+    const versions = this.dirty.get(sector);
+    if (versions === undefined) return;
+    let durable = 0;
+    for (const [i, version] of versions.entries()) if (version.sequence <= point) durable = i;
+    if (durable === versions.length - 1) this.dirty.delete(sector);
+    else this.dirty.set(sector, versions.slice(durable));
   }
 
   /** Flips a bit in the cache and in everything a crash may bring back. */

@@ -164,6 +164,24 @@ export class SimDisk implements Disk {
     return sectors < 0 ? offset : within + randomInt(this.random, 0, sectors) * simSectorBytes;
   }
 
+  /** A write, then a sync of its own sectors and no others: a crash in between leaves any of them. */
+  writeDurable(file: string, offset: number, bytes: Uint8Array, done: Completion<void>): void {
+    this.write(file, offset, bytes, (written) => {
+      if (!written.ok) return done(written);
+      const found = this.names.get(file);
+      const point = found?.syncPoint() ?? 0;
+      this.later('sync', file, done, () => {
+        if (found === undefined) return err('missing');
+        if (this.chance(this.faults.syncErrorChance)) {
+          found.loseUnsynced(this.random);
+          return err('io');
+        }
+        found.syncedRange(point, offset, bytes.length);
+        return ok(undefined);
+      });
+    });
+  }
+
   sync(file: string, done: Completion<void>): void {
     const found = this.names.get(file);
     const point = found?.syncPoint() ?? 0;

@@ -34,6 +34,8 @@ export function watchSuperblock(disk: CrashableDisk, durable: (views: DurableVie
         done(result);
       });
     },
+    // The superblock is never written this way: its copies share a sync.
+    writeDurable: (file, offset, bytes, done) => disk.writeDurable(file, offset, bytes, done),
     sync: (file, done) => {
       const covered = file === superblockFile ? written : null;
       disk.sync(file, (result) => {

@@ -16,6 +16,11 @@ export interface Disk {
   readonly read: (file: string, offset: number, lengthBytes: number, done: Completion<Uint8Array>) => void;
   /** Within the file's size. The caller leaves `bytes` alone until the completion. */
   readonly write: (file: string, offset: number, bytes: Uint8Array, done: Completion<void>) => void;
+  /**
+   * `write`, and these bytes are durable at the completion: one call where the platform has one. Says nothing of other
+   * writes to the file. A failure is as final as that of a sync.
+   */
+  readonly writeDurable: (file: string, offset: number, bytes: Uint8Array, done: Completion<void>) => void;
   /** A failed sync is final: the caller stops (pitfall 27). */
   readonly sync: (file: string, done: Completion<void>) => void;
   readonly syncDirectory: (done: Completion<void>) => void;

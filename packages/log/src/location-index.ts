@@ -5,7 +5,7 @@ import { blockBytes, type Location } from './layout.ts';
 const wordsPerOp = 7;
 const opsPerChunk = 8192;
 
-/** Where the intact prepare of each op is. Only what body and header record are both durable for is entered. */
+/** Where the intact prepare of each op is. Only what is durable is entered. */
 export class LocationIndex {
   private readonly chunks: (Uint32Array | undefined)[] = [];
   /** Highest op ever entered. */

@@ -9,7 +9,7 @@ import { superblockBytes, type Superblock, writeSuperblock } from './superblock.
 
 /** An open log. Completions come after the call has returned; after a fatal error none comes. */
 export interface Log {
-  /** Ends when body and header record are on stable storage. Appends of different ops share syncs. */
+  /** Ends when the prepare is on stable storage; its header record follows. Appends of different ops share syncs. */
   readonly append: (prepare: Prepare, done: () => void) => void;
   /** The prepare with that id, or null when the log does not hold it intact. */
   readonly read: (op: Op, id: Checksum, done: (prepare: Prepare | null) => void) => void;

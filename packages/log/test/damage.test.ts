@@ -171,6 +171,25 @@ describe('rot', () => {
     expect(last.headCertain).toBe(false);
   });
 
+  it('between the acknowledgement and the header record, and with a crash, is taken for a torn write; afterwards never', () => {
+    const stateAfter = (settle: boolean): string | undefined => {
+      const b = formatted();
+      const opened = unwrap(open(b));
+      let acknowledged = false;
+      opened.log.append(prepares[0] as Prepare, () => {
+        acknowledged = true;
+      });
+      b.clockwork.run(() => acknowledged && !settle);
+      expect(acknowledged).toBe(true);
+      b.disk.flipBit('segment-00000001.wal', 4096 + 150, 0);
+      b.disk.crash();
+      return recover(unwrap(open(b))).slots[0]?.state;
+    };
+    // The price of an acknowledgement after one sync, and its bound: nothing is left of it once the record is durable.
+    expect(stateAfter(false)).toBeUndefined();
+    expect(stateAfter(true)).toBe('faulty');
+  });
+
   it('a misdirected or lost write is never taken for the acknowledged prepare', () => {
     for (const fault of ['misdirectedWriteChance', 'lostWriteChance'] as const) {
       for (let seed = 1; seed <= 30; seed++) {

@@ -11,7 +11,7 @@ export type Effect =
   | { readonly type: 'broadcast'; readonly message: Message }
   | { readonly type: 'set-timer'; readonly timer: TimerName; readonly delayMs: number }
   | { readonly type: 'cancel-timer'; readonly timer: TimerName }
-  /** Answered by `log-written` once body and header record are synced. */
+  /** Answered by `log-written` once the prepare is on stable storage. */
   | { readonly type: 'write-to-log'; readonly prepare: Prepare }
   /** The superblock. One at a time; answered by `superblock-written`. */
   | { readonly type: 'flush-to-disk'; readonly sequence: number; readonly state: DurableState }

@@ -32,7 +32,7 @@ export type Event =
   | { readonly type: 'client-requests'; readonly requests: readonly ClientRequest[] }
   | { readonly type: 'client-query'; readonly query: ClientQuery }
   | { readonly type: 'timer'; readonly timer: TimerName }
-  /** The prepare's body and header record are on stable storage. */
+  /** The prepare is on stable storage. */
   | { readonly type: 'log-written'; readonly op: Op; readonly id: Checksum }
   /** The superblock write with this sequence number is on stable storage. */
   | { readonly type: 'superblock-written'; readonly sequence: number }
