@@ -163,7 +163,8 @@ export class Cluster {
     const alive = (): boolean => machine.incarnation === boot && machine.power !== 'off';
     const codec = this.watchedCodec(index, alive);
     const machineOf = createKernelStateMachine();
-    const stateMachine = this.watchedMachine(plants?.stateMachine?.(machineOf, index) ?? machineOf, index, alive);
+    const watched = this.watchedMachine(plants?.stateMachine?.(machineOf, index) ?? machineOf, index, alive);
+    const stateMachine = { ...watched, admit: machineOf.admit };
     machine.boot(
       randomInt(this.random, 0, 1_000_000_000),
       (ports) =>

@@ -2,7 +2,7 @@ import { decodePrepare, decodePrepareHeader, sha256Hasher } from '@kimberlite/ba
 import { nodeCrc32, nodeHasher } from '@kimberlite/node';
 import { decodeBatch, decodeDurableState } from '@kimberlite/vsr';
 import {
-  checkCommands,
+  readCommands,
   createCodec,
   decodeCommands,
   decodeOutcomes,
@@ -30,7 +30,7 @@ const frameDecoders = {
 };
 const bodyDecoders = {
   decodeCommands,
-  checkCommands,
+  readCommands,
   decodeQuery,
   decodeOutcomes,
   decodeQueryAnswer,

@@ -108,7 +108,14 @@ export class OneNodeServer {
     const { session } = request;
     const op = ++this.op as Op;
     const timestamp = (op * 1000) as Timestamp;
-    const { state, reply } = machine.apply(this.state, { op, timestamp, client, session, body });
+    const { state, reply } = machine.apply(this.state, {
+      op,
+      timestamp,
+      client,
+      session,
+      checksum: request.checksum,
+      body,
+    });
     this.state = state;
     const message = { type: 'reply', reply: { type: 'outcome', session, number, op, timestamp, body: reply } } as const;
     entry?.replies.set(number, message);

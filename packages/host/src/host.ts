@@ -1,5 +1,6 @@
 import {
   assert,
+  type Checksum,
   type ClientId,
   type ClusterId,
   type Crc32,
@@ -7,6 +8,7 @@ import {
   protocolVersion,
   type ReplicaId,
   replicaId,
+  type Result,
   unreachable,
   type View,
   view,
@@ -48,7 +50,7 @@ export interface HostOptions<State> {
   readonly hasher: Hasher;
   readonly crc32: Crc32;
   readonly codec: Codec;
-  readonly stateMachine: StateMachine<State>;
+  readonly stateMachine: StateMachine<State> & Admission;
   /** Seeds the replica's jitter. Must differ between replicas (pitfall 30). */
   readonly seed: number;
   /** 128 bits drawn anew at every boot, as hex. */
@@ -59,6 +61,11 @@ export interface HostOptions<State> {
   readonly members: () => readonly MemberAddress[];
   /** The parts of the status row that only the shell knows. */
   readonly describe: () => ShellStatus;
+}
+
+/** Says whether a request's body may enter the log; `checksum` is the body's, verified. */
+export interface Admission {
+  readonly admit: (body: Uint8Array, checksum: Checksum) => Result<void, { readonly message: string }>;
 }
 
 /** What the shell adds to a replica's status. */
@@ -283,7 +290,7 @@ export class Host<State> {
 
   private checkRequest(request: ClientRequest): string | null {
     if (this.options.hasher(request.body) !== request.checksum) return 'the checksum is not that of the body';
-    const checked = this.options.codec.checkCommands(request.body);
+    const checked = this.options.stateMachine.admit(request.body, request.checksum);
     return checked.ok ? null : checked.error.message;
   }
 

@@ -85,8 +85,8 @@ function applyRequest<S>(
       return;
     case 'run': {
       assert(entry !== undefined, 'a request runs in a session');
-      const { client, session, body } = request;
-      const applied = r.machine.apply(r.state, { op: toOp(op), timestamp, client, session, body });
+      const { client, session, checksum, body } = request;
+      const applied = r.machine.apply(r.state, { op: toOp(op), timestamp, client, session, checksum, body });
       r.state = applied.state;
       for (const effect of applied.effects) effects.push(effect);
       // A rejection is an outcome like any other and uses up its number (pitfall 37).

@@ -1,4 +1,4 @@
-import type { ClientId, Op, SessionNumber, Timestamp } from '@kimberlite/base';
+import type { Checksum, ClientId, Op, SessionNumber, Timestamp } from '@kimberlite/base';
 
 /** One request of a committed op, as the state machine sees it. */
 export interface AppliedRequest {
@@ -6,6 +6,8 @@ export interface AppliedRequest {
   readonly timestamp: Timestamp;
   readonly client: ClientId;
   readonly session: SessionNumber;
+  /** Of the body. */
+  readonly checksum: Checksum;
   readonly body: Uint8Array;
 }
 

@@ -12,7 +12,6 @@ import type { Message } from '@kimberlite/vsr';
 import { z } from 'zod';
 import type { ClientMessage, ServerMessage } from './client-message.ts';
 import { clientFrameSchema, serverFrameSchema } from './client-schemas.ts';
-import { checkCommands } from './commands.ts';
 import { frameHeaderBytes, openFrame, sealFrame } from './frame.ts';
 import { messagesPerFrameMax } from './limits.ts';
 import { packFrameBody, unpack } from './msgpack.ts';
@@ -32,8 +31,6 @@ export interface Codec {
   /** As few frames as the bounds on one allow, in order: for what one turn produced, however much that is. */
   readonly encodeClientFrames: (messages: readonly ClientMessage[]) => readonly Uint8Array[];
   readonly encodeServerFrames: (messages: readonly ServerMessage[]) => readonly Uint8Array[];
-  /** Admission: decodes a request's body and validates every command, once, before consensus. */
-  readonly checkCommands: typeof checkCommands;
   readonly decodeServerFrame: (frame: Uint8Array) => Result<readonly ServerMessage[], WireError>;
 }
 
@@ -104,7 +101,6 @@ export function createCodec(options: CodecOptions = {}): Codec {
   const serverFrame = (messages: readonly ServerMessage[]): Uint8Array =>
     sealFrame('server', packFrameBody(messages), checksum);
   return {
-    checkCommands,
     encodePeerMessage: (message) => sealFrame('peer', encodePeerBody(message), checksum),
     decodePeerMessage: (frame) => {
       const body = openFrame('peer', frame, checksum);

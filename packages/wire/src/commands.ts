@@ -8,7 +8,7 @@ import {
   type Result,
 } from '@kimberlite/base';
 import { type Command, type CommandInput, type KernelError, type Query, validate } from '@kimberlite/kernel';
-import { pack, unpack } from './msgpack.ts';
+import { pack, unpack, unpackViews } from './msgpack.ts';
 import { type WireError, wireError } from './wire-error.ts';
 
 // A request's body is a msgpack array of commands. Each command can be packed when it is issued and the
@@ -36,14 +36,15 @@ export function encodeCommands(commands: readonly (Command | CommandInput)[]): U
 }
 
 /**
- * The commands of a request's body: plain objects, not yet valid commands; the kernel's `validate` says that.
- * Never throws, and gives the same result for the same bytes everywhere.
+ * The commands of a request's body: plain objects, not yet valid commands; the kernel's `validate` says that. Byte
+ * strings are views of the body: state copies what it keeps. Never throws, and gives the same result for the same
+ * bytes everywhere.
  */
 export function decodeCommands(body: Uint8Array): Result<readonly unknown[], WireError> {
   if (body.length > requestBodyBytesMax) {
     return wireError('too-large', `a request body of ${body.length} bytes; at most ${requestBodyBytesMax} are allowed`);
   }
-  const value = unpack(body);
+  const value = unpackViews(body);
   if (!value.ok) return value;
   if (!Array.isArray(value.value)) return wireError('shape', 'a request body is not a list of commands');
   const commands: readonly unknown[] = value.value;
@@ -69,14 +70,17 @@ export interface AdmissionError {
  * The only validation between a client and the log: decodes a request's body and has the kernel look at every
  * command. What passes is replicated as it is.
  */
-export function checkCommands(body: Uint8Array): Result<void, AdmissionError> {
+export function readCommands(body: Uint8Array): Result<readonly Command[], AdmissionError> {
   const commands = decodeCommands(body);
   if (!commands.ok) return commands;
-  for (const [index, command] of commands.value.entries()) {
-    const valid = validate(command);
-    if (valid.ok) continue;
-    const { code, message } = valid.error;
-    return err({ code, message: commands.value.length === 1 ? message : `command ${index + 1}: ${message}` });
+  const valid: Command[] = [];
+  for (const command of commands.value) {
+    const checked = validate(command);
+    if (checked.ok) valid.push(checked.value);
+    else {
+      const { code, message } = checked.error;
+      return err({ code, message: commands.value.length === 1 ? message : `command ${valid.length + 1}: ${message}` });
+    }
   }
-  return ok(undefined);
+  return ok(valid);
 }

@@ -8,15 +8,15 @@ export { decodeQueryAnswer, encodeQueryAnswer, type TypedAnswer } from './answer
 export {
   type AdmissionError,
   batchOverheadBytes,
-  checkCommands,
   decodeCommands,
   decodeQuery,
   encodeCommand,
   encodeCommands,
   encodeQuery,
   joinCommands,
+  readCommands,
 } from './commands.ts';
 export { parseJson, toBase64, toJson } from './json.ts';
 export { decodeOutcomes, encodeOutcomes } from './outcomes.ts';
 export { validate, validateQuery } from '@kimberlite/kernel';
-export { createKernelStateMachine } from './kernel-state-machine.ts';
+export { createKernelStateMachine, type KernelStateMachine } from './kernel-state-machine.ts';

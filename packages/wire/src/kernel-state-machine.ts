@@ -1,4 +1,4 @@
-import { assert, type SessionNumber } from '@kimberlite/base';
+import { assert, type Checksum, ok, type Result, type SessionNumber } from '@kimberlite/base';
 import {
   applyBatch,
   type ColumnType,
@@ -19,8 +19,9 @@ import {
   validateQuery,
 } from '@kimberlite/kernel';
 import type { Applied, AppliedRequest, StateMachine } from '@kimberlite/vsr';
+import { AdmittedCommands } from './admitted-commands.ts';
 import { encodeQueryAnswer } from './answers.ts';
-import { decodeCommands, decodeQuery } from './commands.ts';
+import { type AdmissionError, decodeCommands, decodeQuery, readCommands } from './commands.ts';
 import { pack } from './msgpack.ts';
 import { encodeOutcomes } from './outcomes.ts';
 
@@ -93,24 +94,33 @@ function reject(run: Run, error: KernelError, when: When): void {
   run.outcomes.push({ ok: false, error, position: run.state.position });
 }
 
-function apply(state: KernelState, request: AppliedRequest): Applied<KernelState> {
-  const run: Run = { state, outcomes: [], effects: [], examined: 0, answerBytes: 0 };
-  const commands = decodeCommands(request.body);
-  if (!commands.ok) reject(run, invalid(`The request cannot be read: ${commands.error.message}.`), request);
-  else {
-    let valid: Command[] = [];
-    for (const decoded of commands.value) {
-      const command = validate(decoded);
-      if (command.ok && command.value.type !== 'Query') {
-        valid.push(command.value);
-        continue;
-      }
-      applyValid(run, valid, request, request.session);
-      valid = [];
-      if (!command.ok) reject(run, command.error, request);
-      else if (command.value.type === 'Query') applyQuery(run, command.value, request, request.session);
+/** Queries one by one, everything between them together. */
+function applyAll(run: Run, commands: readonly Result<Command, KernelError>[], request: AppliedRequest): void {
+  let writes: Command[] = [];
+  for (const command of commands) {
+    if (command.ok && command.value.type !== 'Query') {
+      writes.push(command.value);
+      continue;
     }
-    applyValid(run, valid, request, request.session);
+    applyValid(run, writes, request, request.session);
+    writes = [];
+    if (!command.ok) reject(run, command.error, request);
+    else if (command.value.type === 'Query') applyQuery(run, command.value, request, request.session);
+  }
+  applyValid(run, writes, request, request.session);
+}
+
+function apply(
+  state: KernelState,
+  request: AppliedRequest,
+  admitted: readonly Command[] | undefined,
+): Applied<KernelState> {
+  const run: Run = { state, outcomes: [], effects: [], examined: 0, answerBytes: 0 };
+  if (admitted !== undefined) applyAll(run, admitted.map(ok), request);
+  else {
+    const commands = decodeCommands(request.body);
+    if (commands.ok) applyAll(run, commands.value.map(validate), request);
+    else reject(run, invalid(`The request cannot be read: ${commands.error.message}.`), request);
   }
   return { state: run.state, reply: encodeOutcomes(run.outcomes), effects: run.effects };
 }
@@ -133,10 +143,25 @@ function query(state: KernelState, body: Uint8Array): Uint8Array {
   return encodeQueryAnswer(ask(state, valid.value), typesOf(state, valid.value));
 }
 
-export function createKernelStateMachine(): StateMachine<KernelState> {
+export interface KernelStateMachine extends StateMachine<KernelState> {
+  /**
+   * The only validation between a client and the log. `checksum` is that of the body, verified by the caller. What is
+   * admitted is remembered until it is applied.
+   */
+  readonly admit: (body: Uint8Array, checksum: Checksum) => Result<void, AdmissionError>;
+}
+
+export function createKernelStateMachine(): KernelStateMachine {
+  const admitted = new AdmittedCommands();
   return {
     initial: initialState,
-    apply,
+    admit: (body, checksum) => {
+      const commands = readCommands(body);
+      if (!commands.ok) return commands;
+      admitted.keep(checksum, commands.value, body.length);
+      return ok(undefined);
+    },
+    apply: (state, request) => apply(state, request, admitted.take(request.checksum)),
     query,
     position: (state) => state.position,
     stateHash,

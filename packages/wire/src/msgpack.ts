@@ -10,6 +10,7 @@ import { type WireError, wireError } from './wire-error.ts';
 // without recursion, and only plain nil, bool, numbers, text, bytes, arrays and maps with text keys get through.
 
 const packr = new Packr({ useRecords: false, copyBuffers: true, encodeUndefinedAsNil: true });
+const viewing = new Packr({ useRecords: false, copyBuffers: false });
 
 /** The value as msgpack. What is `undefined` becomes null. */
 export function pack(value: unknown): Uint8Array {
@@ -24,11 +25,16 @@ export function packFrameBody(value: unknown): Uint8Array {
 }
 
 /** Plain data only; byte strings are copies. Never throws. */
-export function unpack(bytes: Uint8Array): Result<unknown, WireError> {
+export const unpack = (bytes: Uint8Array): Result<unknown, WireError> => unpackWith(packr, bytes);
+
+/** The same with byte strings as views of `bytes`: for who keeps neither, or both. */
+export const unpackViews = (bytes: Uint8Array): Result<unknown, WireError> => unpackWith(viewing, bytes);
+
+function unpackWith(unpackr: Packr, bytes: Uint8Array): Result<unknown, WireError> {
   const problem = scan(bytes);
   if (problem !== null) return wireError('shape', `not plain msgpack: ${problem}`);
   try {
-    return ok(packr.unpack(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)) as unknown);
+    return ok(unpackr.unpack(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)) as unknown);
   } catch (thrown) {
     return wireError('shape', `not plain msgpack: ${thrown instanceof Error ? thrown.message : 'unreadable'}`);
   }

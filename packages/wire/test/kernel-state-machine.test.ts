@@ -1,4 +1,11 @@
-import { type ClientId, type Op, replyBytesMax, type SessionNumber, type Timestamp } from '@kimberlite/base';
+import {
+  type ClientId,
+  type Op,
+  replyBytesMax,
+  sha256Hasher,
+  type SessionNumber,
+  type Timestamp,
+} from '@kimberlite/base';
 import type { Command, CommandInput } from '@kimberlite/kernel';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
@@ -19,6 +26,7 @@ const request = (op: number, body: Uint8Array) => ({
   timestamp: (op * 1000) as Timestamp,
   client: '0'.repeat(32) as ClientId,
   session: 1 as SessionNumber,
+  checksum: sha256Hasher(body),
   body,
 });
 
@@ -34,6 +42,42 @@ function outcomesOf(reply: Uint8Array) {
 }
 
 describe('the kernel over bytes', () => {
+  it('does with what it admitted exactly what it does with bytes it has never seen', () => {
+    const insert: Command = { type: 'Insert', tenantId: 1, table: 'patients', row: { id: 1, name: 'Ada' } };
+    const query: Command = { type: 'Query', query: { tenantId: 1, table: 'patients' } };
+    const bodies = [encodeCommands(setUp), encodeCommands([insert, query, insert, insert, query])];
+    const run = (admits: boolean) => {
+      const own = createKernelStateMachine();
+      let state = own.initial();
+      return bodies.map((body, i) => {
+        if (admits) expect(own.admit(body, sha256Hasher(body)).ok).toBe(true);
+        const applied = own.apply(state, request(i + 1, body));
+        state = applied.state;
+        return { reply: applied.reply, effects: applied.effects, hash: own.stateHash(state) };
+      });
+    };
+    expect(run(true)).toEqual(run(false));
+  });
+
+  it('keeps nothing of what state holds as a view of a request', () => {
+    const table = { columns: { id: 'int', data: 'bytes' }, primaryKey: ['id'] } as const;
+    const create: CommandInput = { type: 'CreateTable', tenantId: 1, table: 'blobs', ...table };
+    const insert: Command = {
+      type: 'Insert',
+      tenantId: 1,
+      table: 'blobs',
+      row: { id: 1, data: new Uint8Array([1, 2, 3]) },
+    };
+    const body = new Uint8Array(encodeCommands([...setUp, create, insert]));
+    const { state } = machine.apply(machine.initial(), request(1, body));
+    body.fill(0xff);
+    const answer = decodeQueryAnswer(machine.query(state, encodeQuery({ tenantId: 1, table: 'blobs' })));
+    expect(answer).toMatchObject({
+      ok: true,
+      value: { ok: true, value: { rows: [{ id: 1, data: new Uint8Array([1, 2, 3]) }] } },
+    });
+  });
+
   it('applies a batch, replies to each command, and answers from any state it had', () => {
     const before = machine.apply(machine.initial(), request(1, encodeCommands(setUp)));
     const row = { id: 2n ** 60n, name: 'Ada' };
