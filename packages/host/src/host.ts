@@ -15,6 +15,7 @@ import {
 } from '@kimberlite/base';
 import { type Log, type OpenedLog, openLog } from '@kimberlite/log';
 import {
+  type ClientQuery,
   type ClientReply,
   type ClientRequest,
   createReplica,
@@ -104,6 +105,7 @@ export class Host<State> {
   private draining = false;
   private turnPending = false;
   private arrived: ClientRequest[] = [];
+  private asked: ClientQuery[] = [];
   private told: { view: number; status: string } = { view: -1, status: '' };
   private whenStopped: (() => void)[] = [];
   private badPeerFrames = 0;
@@ -244,7 +246,8 @@ export class Host<State> {
         return this.onRequest(connection, { ...message.request, client });
       case 'query':
         if (this.replica === undefined) return this.refuseEarly(connection, { query: message.query.query });
-        return this.post({ type: 'client-query', query: { ...message.query, client } });
+        this.asked.push({ ...message.query, client });
+        return this.scheduleTurn();
       case 'status':
         return this.tell(connection, { type: 'status', row: this.statusRow() });
       default:
@@ -337,6 +340,11 @@ export class Host<State> {
       const requests = this.arrived;
       this.arrived = [];
       this.post({ type: 'client-requests', requests });
+    }
+    if (this.asked.length > 0) {
+      const queries = this.asked;
+      this.asked = [];
+      this.post({ type: 'client-queries', queries });
     }
     this.connections.flush((connection, messages) => {
       for (const frame of this.options.codec.encodeServerFrames(messages)) this.ports.clients.send(connection, frame);

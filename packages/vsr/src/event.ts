@@ -30,7 +30,8 @@ export type Event =
   | { readonly type: 'message'; readonly message: Message }
   /** Everything one turn of the host received, in order: admitted one by one, then prepared together as far as bounds allow. */
   | { readonly type: 'client-requests'; readonly requests: readonly ClientRequest[] }
-  | { readonly type: 'client-query'; readonly query: ClientQuery }
+  /** Everything one turn brought: it shares a confirmation round. */
+  | { readonly type: 'client-queries'; readonly queries: readonly ClientQuery[] }
   | { readonly type: 'timer'; readonly timer: TimerName }
   /** The prepare is on stable storage. */
   | { readonly type: 'log-written'; readonly op: Op; readonly id: Checksum }

@@ -12,7 +12,12 @@ const requestKey = (of: { readonly client: string; readonly session: number }, n
 
 const capture = <S>(r: Replica<S>): Captured<S> => ({ state: r.state, op: r.applied, timestamp: r.appliedTimestamp });
 
-export function onClientQuery<S>(r: Replica<S>, query: ClientQuery): void {
+export function onClientQueries<S>(r: Replica<S>, queries: readonly ClientQuery[]): void {
+  for (const query of queries) onClientQuery(r, query);
+  startRound(r);
+}
+
+function onClientQuery<S>(r: Replica<S>, query: ClientQuery): void {
   const { level } = query;
   switch (level.type) {
     case 'local':
@@ -62,7 +67,6 @@ function onLinearizableQuery<S>(r: Replica<S>, query: ClientQuery): void {
     else waiting.push(key);
   } else if (captured === null) r.queriesBehind.add(key);
   armTimer(r, 'read-round', r.timing.queryExpiryMs);
-  startRound(r);
 }
 
 /** Whether the request the query comes after has been applied. */

@@ -16,7 +16,7 @@ import {
   watchWaiting,
 } from './normal.ts';
 import { onClientRequests } from './pipeline.ts';
-import { onClientQuery, onReadRoundTimer } from './reads.ts';
+import { onClientQueries, onReadRoundTimer } from './reads.ts';
 import { onStart } from './recovery.ts';
 import {
   onHeaders,
@@ -66,8 +66,8 @@ function onEvent<S>(r: Replica<S>, event: Event): void {
       return onMessage(r, event.message);
     case 'client-requests':
       return onClientRequests(r, event.requests);
-    case 'client-query':
-      return onClientQuery(r, event.query);
+    case 'client-queries':
+      return onClientQueries(r, event.queries);
     case 'timer':
       return onTimer(r, event.timer);
     case 'log-written':

@@ -262,7 +262,7 @@ export class Transcript {
       level: { type: 'linearizable' as const },
       body: bytesOf(''),
     };
-    this.event(this.node(String(to)), { type: 'client-query', query });
+    this.event(this.node(String(to)), { type: 'client-queries', queries: [query] });
   }
 
   private pass(deliver: boolean, words: readonly string[], from: string | undefined, to: string | undefined): void {

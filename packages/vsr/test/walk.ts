@@ -576,7 +576,7 @@ export class Walk {
     const target = client.target;
     this.agenda.add(this.nowUs + randomInt(this.random, 100, 2000), () => {
       const node = this.nodes[target];
-      if (node !== undefined) this.event(node, { type: 'client-query', query });
+      if (node !== undefined) this.event(node, { type: 'client-queries', queries: [query] });
     });
   }
 

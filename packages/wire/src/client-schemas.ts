@@ -1,8 +1,9 @@
-import { replicasMax, requestBodyBytesMax } from '@kimberlite/base';
+import { frameBytesMax, isNatural, replicasMax, requestBodyBytesMax } from '@kimberlite/base';
 import type { ClientReply, Refusal, RefusalReason } from '@kimberlite/vsr';
 import { z } from 'zod';
 import type { ClientMessage, ConnectionErrorCode, MemberAddress, ServerMessage, StatusRow } from './client-message.ts';
 import { addressLengthMax, messagesPerFrameMax, messageTextLengthMax } from './limits.ts';
+import type { AnswerRun, Numbered, QueryRun } from './runs.ts';
 
 // What a client connection may carry, checked once at the edge. The types in `client-message.ts` are the
 // contract; at the end of this file the compiler proves that these schemas say the same, and a test pins a
@@ -59,12 +60,34 @@ const query = z.strictObject({
   body: requestBody,
 });
 
-const clientMessage = z.discriminatedUnion('type', [
+const clientMessages = [
   hello,
   z.strictObject({ type: z.literal('request'), request }),
   z.strictObject({ type: z.literal('query'), query }),
   z.strictObject({ type: z.literal('status') }),
-]);
+] as const;
+const clientMessage = z.discriminatedUnion('type', clientMessages);
+
+function isNumbered(value: unknown, bodyBytesMax: number): value is Numbered {
+  if (!Array.isArray(value) || value.length === 0 || value.length > messagesPerFrameMax) return false;
+  return value.every((item: unknown) => {
+    if (!Array.isArray(item) || item.length !== 2) return false;
+    const fields: readonly unknown[] = item;
+    return isNatural(fields[0]) && isBytes(fields[1]) && fields[1].length <= bodyBytesMax;
+  });
+}
+const numbered = (bodyBytesMax: number): z.ZodType<Numbered> =>
+  z
+    .custom<Numbered>((value) => isNumbered(value, bodyBytesMax))
+    .describe(`pairs of number and bytes, at most ${bodyBytesMax}, at most ${messagesPerFrameMax} pairs`);
+
+const queryRun = z.strictObject({
+  type: z.literal('queries'),
+  session: natural<ClientQuery['session']>(),
+  after: natural<ClientQuery['after']>(),
+  level,
+  queries: numbered(requestBodyBytesMax),
+});
 
 const member = z.strictObject({
   replica: replica<MemberAddress['replica']>(),
@@ -155,7 +178,9 @@ const connectionErrorCodes = [
 
 type Welcome = Extract<ServerMessage, { type: 'welcome' }>;
 
-const serverMessage = z.discriminatedUnion('type', [
+const answerRun = z.strictObject({ type: z.literal('answers'), op, timestamp, answers: numbered(frameBytesMax) });
+
+const serverMessages = [
   z.strictObject({
     type: z.literal('welcome'),
     protocolVersion: natural<number>(),
@@ -169,10 +194,15 @@ const serverMessage = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('reply'), reply }),
   z.strictObject({ type: z.literal('status'), row: statusRow }),
   z.strictObject({ type: z.literal('error'), code: z.enum(connectionErrorCodes), message: text }),
-]);
+] as const;
+const serverMessage = z.discriminatedUnion('type', serverMessages);
 
-export const clientFrameSchema: z.ZodType<readonly ClientMessage[]> = z.array(clientMessage).max(messagesPerFrameMax);
-export const serverFrameSchema: z.ZodType<readonly ServerMessage[]> = z.array(serverMessage).max(messagesPerFrameMax);
+export const clientFrameSchema: z.ZodType<readonly (ClientMessage | QueryRun)[]> = z
+  .array(z.discriminatedUnion('type', [...clientMessages, queryRun]))
+  .max(messagesPerFrameMax);
+export const serverFrameSchema: z.ZodType<readonly (ServerMessage | AnswerRun)[]> = z
+  .array(z.discriminatedUnion('type', [...serverMessages, answerRun]))
+  .max(messagesPerFrameMax);
 
 /** Identical types, `readonly` and optional included, not only assignable ones. */
 type Same<A, B> =
@@ -187,3 +217,5 @@ type DeepWritable<T> = T extends string | number | boolean | bigint | null | und
 const same = <Proof extends true>(proof: Proof): Proof => proof;
 same<Same<z.infer<typeof clientMessage>, ClientMessage>>(true);
 same<Same<z.infer<typeof serverMessage>, ServerMessage>>(true);
+same<Same<z.infer<typeof queryRun>, QueryRun>>(true);
+same<Same<z.infer<typeof answerRun>, AnswerRun>>(true);

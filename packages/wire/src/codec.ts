@@ -15,6 +15,7 @@ import { clientFrameSchema, serverFrameSchema } from './client-schemas.ts';
 import { frameHeaderBytes, openFrame, sealFrame } from './frame.ts';
 import { messagesPerFrameMax } from './limits.ts';
 import { packFrameBody, unpack } from './msgpack.ts';
+import { countMessages, gatherAnswers, gatherQueries, spreadAnswers, spreadQueries } from './runs.ts';
 import { decodePeerBody, encodePeerBody } from './peer-codec.ts';
 import { decodePeerHelloBody, type PeerHello } from './peer-hello.ts';
 import { type WireError, wireError } from './wire-error.ts';
@@ -45,6 +46,17 @@ function parseWith<T>(schema: z.ZodType<T>, body: Uint8Array): Result<T, WireErr
   if (!value.ok) return value;
   const parsed = schema.safeParse(value.value);
   return parsed.success ? ok(parsed.data) : wireError('shape', z.prettifyError(parsed.error).slice(0, 512));
+}
+
+/** What the runs of a frame stand for. All of them together are within the bound that the frame is. */
+function spread<Packed extends Parameters<typeof countMessages>[0], Message>(
+  packed: Result<Packed, WireError>,
+  spreadOut: (packed: Packed) => readonly Message[],
+): Result<readonly Message[], WireError> {
+  if (!packed.ok) return packed;
+  const count = countMessages(packed.value);
+  if (count <= messagesPerFrameMax) return ok(spreadOut(packed.value));
+  return wireError('shape', `a frame of ${count} messages; at most ${messagesPerFrameMax} are allowed`);
 }
 
 /** More than the fields of a message take beside its body, or beside its texts where it has any. */
@@ -97,9 +109,9 @@ export function createCodec(options: CodecOptions = {}): Codec {
   const checksum = options.crc32 ?? crc32;
   const hasher = options.hasher ?? sha256Hasher;
   const clientFrame = (messages: readonly ClientMessage[]): Uint8Array =>
-    sealFrame('client', packFrameBody(messages), checksum);
+    sealFrame('client', packFrameBody(gatherQueries(messages)), checksum);
   const serverFrame = (messages: readonly ServerMessage[]): Uint8Array =>
-    sealFrame('server', packFrameBody(messages), checksum);
+    sealFrame('server', packFrameBody(gatherAnswers(messages)), checksum);
   return {
     encodePeerMessage: (message) => sealFrame('peer', encodePeerBody(message), checksum),
     decodePeerMessage: (frame) => {
@@ -115,13 +127,13 @@ export function createCodec(options: CodecOptions = {}): Codec {
     encodeClientFrames: (messages) => groupByWeight(messages, clientWeight).map(clientFrame),
     decodeClientFrame: (frame) => {
       const body = openFrame('client', frame, checksum);
-      return body.ok ? parseWith(clientFrameSchema, body.value) : body;
+      return body.ok ? spread(parseWith(clientFrameSchema, body.value), spreadQueries) : body;
     },
     encodeServerFrame: serverFrame,
     encodeServerFrames: (messages) => groupByWeight(messages, serverWeight).map(serverFrame),
     decodeServerFrame: (frame) => {
       const body = openFrame('server', frame, checksum);
-      return body.ok ? parseWith(serverFrameSchema, body.value) : body;
+      return body.ok ? spread(parseWith(serverFrameSchema, body.value), spreadAnswers) : body;
     },
   };
 }

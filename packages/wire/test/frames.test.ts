@@ -1,9 +1,19 @@
 import { crc32 as zlibCrc32 } from 'node:zlib';
-import { frameBytesMax, protocolVersion, sha256Hasher } from '@kimberlite/base';
+import {
+  crc32,
+  frameBytesMax,
+  type Op,
+  protocolVersion,
+  type RequestNumber,
+  type SessionNumber,
+  sha256Hasher,
+  type Timestamp,
+} from '@kimberlite/base';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { openFrame, sealFrame } from '../src/frame.ts';
 import { type Codec, createCodec, frameHeaderBytes, messagesPerFrameMax, type ServerMessage } from '../src/index.ts';
+import { packFrameBody } from '../src/msgpack.ts';
 import { clientMessage, peerHello, peerMessage, serverMessage } from './arbitraries.ts';
 
 const codec = createCodec({ crc32: zlibCrc32, hasher: sha256Hasher });
@@ -44,6 +54,36 @@ describe('round trips', () => {
       }),
       { numRuns: 1000 },
     );
+  });
+
+  it('reads and answers that share everything but number and body, in smaller frames and in their order', () => {
+    const body = new Uint8Array(20);
+    const linearizable = { type: 'linearizable' } as const;
+    const levels = [linearizable, { type: 'at-least', position: 3 }, { type: 'at-least', position: 4 }] as const;
+    const ask = (query: number, after: number, level: (typeof levels)[number]) =>
+      ({
+        type: 'query',
+        query: { session: 1 as SessionNumber, query, after: after as RequestNumber, level, body },
+      }) as const;
+    const asked = Array.from({ length: 90 }, (_, i) =>
+      ask(i, Math.floor(i / 40), levels[Math.floor(i / 30)] ?? linearizable),
+    );
+    const frame = codec.encodeClientFrame(asked);
+    expect(codec.decodeClientFrame(frame)).toEqual({ ok: true, value: asked });
+    expect(frame.length).toBeLessThan(90 * 30);
+    const tell = (query: number, op: number) =>
+      ({ type: 'reply', reply: { type: 'answer', query, op: op as Op, timestamp: op as Timestamp, body } }) as const;
+    const told = Array.from({ length: 90 }, (_, i) => tell(90 - i, Math.floor(i / 50)));
+    expect(codec.decodeServerFrame(codec.encodeServerFrame(told))).toEqual({ ok: true, value: told });
+  });
+
+  it('no frame stands for more messages than its bound', () => {
+    const run = { type: 'queries', session: 1, after: 0, level: { type: 'local' } };
+    const pairs = Array.from({ length: 5000 }, (_, i) => [i, new Uint8Array(0)]);
+    const frame = sealFrame('client', packFrameBody([run, run].map((of) => ({ ...of, queries: pairs }))), crc32);
+    const decoded = codec.decodeClientFrame(frame);
+    expect(decoded).toMatchObject({ ok: false, error: { code: 'shape' } });
+    expect(decoded.ok ? '' : decoded.error.message).toContain('10000');
   });
 
   it('keeps the bytes of a prepare as they are, and none of the frame', () => {
