@@ -1,8 +1,8 @@
 import type { ReplicaId } from '@kimberlite/base';
 import type { Host, Ports } from '@kimberlite/host';
-import type { Completion, Disk } from '@kimberlite/log';
+import type { Completion, Disk, LogMark } from '@kimberlite/log';
 import type { KernelState } from '@kimberlite/kernel';
-import type { Effect, TimerName } from '@kimberlite/vsr';
+import type { Effect, ReplicaMark, TimerName } from '@kimberlite/vsr';
 import type { SimClock } from './clock.ts';
 import type { SimDisk } from './disk.ts';
 import type { Scheduled, Scheduler } from './scheduler.ts';
@@ -17,9 +17,11 @@ export interface CrashableDisk extends Disk {
 export interface MachineOutlets {
   readonly sendPeer: (from: ReplicaId, to: ReplicaId, frame: Uint8Array) => void;
   readonly sendClient: (from: ReplicaId, connection: number, frame: Uint8Array) => void;
+  readonly waitingBytes: (connection: number) => number;
   readonly closeClient: (from: ReplicaId, connection: number, reason: string) => void;
   readonly applied: (from: ReplicaId, applied: Extract<Effect, { readonly type: 'apply-effects' }>) => void;
   readonly journal: (from: ReplicaId, level: string, message: string, fields: Record<string, unknown>) => void;
+  readonly mark: (name: ReplicaMark | LogMark) => void;
   readonly fatal: (from: ReplicaId, error: Error) => void;
   /** The machine went down, by an armed crash, by `crash`, or after `fatal`. */
   readonly down: (from: ReplicaId) => void;
@@ -49,6 +51,7 @@ export class Machine {
   private readonly timers = new Map<TimerName, Scheduled>();
   private held: (() => void)[] = [];
   private crashAfterCalls: number | null = null;
+  private whenArmedCrash: () => void = () => {};
 
   constructor(options: {
     readonly replica: ReplicaId;
@@ -89,9 +92,10 @@ export class Machine {
     this.outlets.down(this.replica);
   }
 
-  /** Crashes after that many more calls of ports, which may be in the middle of one turn. */
-  armCrash(calls: number): void {
+  /** Crashes after that many more calls of ports, which may be in the middle of one turn; then calls `struck`. */
+  armCrash(calls: number, struck: () => void = () => {}): void {
     this.crashAfterCalls = calls;
+    this.whenArmedCrash = struck;
   }
 
   disarm(): void {
@@ -137,6 +141,7 @@ export class Machine {
       return true;
     }
     this.crash();
+    this.whenArmedCrash();
     return false;
   }
 
@@ -146,7 +151,7 @@ export class Machine {
     return {
       network: { send: (to, frame) => live() && outlets.sendPeer(replica, to, frame) },
       clients: {
-        waitingBytes: () => 0,
+        waitingBytes: (connection) => outlets.waitingBytes(connection),
         send: (connection, frame) => live() && outlets.sendClient(replica, connection, frame),
         close: (connection, reason) => live() && outlets.closeClient(replica, connection, reason),
       },
@@ -162,6 +167,7 @@ export class Machine {
         write: (level, message, fields) => outlets.journal(replica, level, message, fields),
       },
       applied: { execute: (applied) => this.incarnation === incarnation && outlets.applied(replica, applied) },
+      mark: outlets.mark,
       fatal: (error) => this.incarnation === incarnation && this.power !== 'off' && outlets.fatal(replica, error),
     };
   }

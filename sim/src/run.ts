@@ -1,4 +1,4 @@
-import { type Hasher, type RandomState, randomChance, randomInt, randomPick } from '@kimberlite/base';
+import type { Hasher } from '@kimberlite/base';
 import type { KernelState } from '@kimberlite/kernel';
 import type { Replica } from '@kimberlite/vsr';
 import type { Failure } from './checkers/checker.ts';
@@ -6,26 +6,38 @@ import { createCheckers } from './checkers/index.ts';
 import { isOnSomeDisk } from './checkers/platters.ts';
 import { Cluster, simCluster } from './cluster.ts';
 import type { ClusterClient } from './cluster-client.ts';
-import { drawFaults, Nemesis } from './nemesis.ts';
-import type { FaultKind, RunOptions } from './options.ts';
+import type { FaultAction } from './nemesis/action.ts';
+import { Nemesis } from './nemesis/nemesis.ts';
+import type { RunOptions } from './options.ts';
 import { PlainClient } from './plain-client.ts';
-import { shuffled } from './random.ts';
+import { planRun, type RunPlan } from './plan.ts';
 import { Scheduler } from './scheduler.ts';
 import { SdkClient } from './sdk-client.ts';
-import { Workload, type WorkloadOptions } from './workload.ts';
+import { Workload } from './workload.ts';
 
 export interface RunStats {
   readonly nodes: number;
+  /** Commands that were acknowledged, rejections included. */
   readonly acknowledged: number;
+  /** Queries that were answered. */
+  readonly reads: number;
   readonly unknown: number;
   readonly notApplied: number;
   readonly commits: number;
+  /** Since the phase of faults began; a replica alone has none. */
   readonly viewChanges: number;
+  /** Boots while another replica was in a view change, or after a crash in the middle of one. */
+  readonly restartsDuringViewChange: number;
   readonly crashes: number;
+  /** How often each kind struck. */
   readonly faults: Readonly<Record<string, number>>;
+  /** Names of the coverage marks that were hit (`coverageMarks` lists all there are). */
+  readonly marks: readonly string[];
   readonly messages: number;
   readonly events: number;
   readonly simulatedSeconds: number;
+  /** The disks lost more than the protocol can do without, and what became of it. */
+  readonly exceeded: 'no' | 'went-on' | 'stopped';
 }
 
 export interface RunResult {
@@ -34,23 +46,12 @@ export interface RunResult {
   readonly failure: Failure | null;
   readonly traceHash: string;
   readonly stats: RunStats;
+  /** Everything that was drawn beforehand; as `options.plan` it pins it. */
+  readonly plan: RunPlan;
+  /** The faults as they were done; as `options.script`, with the same seed and plan, they give the same run again. */
+  readonly script: readonly FaultAction[];
   /** One line an event, when the run was asked to keep them. */
   readonly trace: readonly string[];
-}
-
-/** What is drawn from the seed before anything runs. */
-export interface RunPlan {
-  readonly nodes: number;
-  readonly faults: readonly FaultKind[];
-  readonly seconds: number;
-  /** Which code each client runs: the SDK's session, or the simulator's own plain one. */
-  readonly clients: readonly ('sdk' | 'plain')[];
-  readonly workload: WorkloadOptions;
-  readonly giveUpUs: number;
-  /** Replicas that stay dead when the faults stop: never more than a quorum can do without. */
-  readonly leaveDown: readonly number[];
-  /** At the end everything loses its power once more, and must still have everything. */
-  readonly finalBlackout: boolean;
 }
 
 // Bounds of the phase without faults, in virtual seconds: well above every timeout of the protocol.
@@ -61,36 +62,8 @@ const convergeSecondsMax = 20;
 const recoveredCallsMin = 20;
 /** Messages a second between any two replicas of an idle cluster: heartbeats, their answers, pings. */
 const idleMessagesPerPairMax = 150;
-/** Calls answered under faults that end the phase of faults, at its drawn length or before it. */
-const acknowledgedWanted = 200;
-const acknowledgedPlenty = 800;
-const enduranceRoundsMax = 4;
-/** Fewer calls answered than this make a run hollow. */
-const acknowledgedMin = 50;
-
-export function planRun(random: RandomState, options: RunOptions): RunPlan {
-  const nodes = options.nodes ?? randomPick(random, [1, 3, 3, 3, 3, 3, 3, 5, 5, 5]);
-  const faults = options.faults ?? drawFaults(random, nodes);
-  const minority = Math.ceil(nodes / 2) - 1;
-  const down = randomChance(random, 0.3) ? randomInt(random, 0, minority) : 0;
-  const everyone = Array.from({ length: nodes }, (_, index) => index);
-  return {
-    nodes,
-    faults,
-    seconds: options.seconds ?? randomInt(random, 4, 10),
-    clients: Array.from({ length: randomInt(random, 2, 6) }, () => randomPick(random, ['sdk', 'plain'] as const)),
-    workload: {
-      keys: randomPick(random, [2, 4, 8]),
-      window: randomPick(random, [1, 1, 2, 4]),
-      thinkUs: randomPick(random, [10_000, 40_000, 100_000]),
-      readRate: randomPick(random, [0.2, 0.4, 0.6]),
-      sharedRate: randomPick(random, [0, 0.1]),
-    },
-    giveUpUs: randomPick(random, [1_000_000, 3_000_000, 8_000_000]),
-    leaveDown: faults.includes('rot') ? [] : shuffled(random, everyone).slice(0, down),
-    finalBlackout: randomChance(random, 0.3),
-  };
-}
+/** Times that the phase of faults goes on for half its length, for want of answers or of a fault that struck. */
+const extensionsMax = 8;
 
 class Run {
   readonly cluster: Cluster;
@@ -98,6 +71,11 @@ class Run {
   readonly nemesis: Nemesis;
   private readonly plan: RunPlan;
   private readonly clients: readonly ClusterClient[];
+  private viewChangesBefore = 0;
+  /** The disks had lost too much to go on. */
+  private stopped = false;
+  /** Replicas that are not expected to work just now. */
+  private readonly brokenNow = new Set<number>();
 
   constructor(seed: number, options: RunOptions, hasher: Hasher | undefined) {
     const setup = { seed, options, createCheckers, ...(hasher === undefined ? {} : { hasher }) };
@@ -119,18 +97,27 @@ class Run {
     this.nemesis = new Nemesis({
       cluster: this.cluster,
       workload: this.workload,
-      kinds: plan.faults,
-      clients: plan.clients.length,
-      seconds: plan.seconds,
+      plan,
+      script: options.script,
     });
   }
 
   /** Runs for so many virtual seconds at most, until `reached` or a failure; says whether `reached`. */
   private within(seconds: number, reached: () => boolean): boolean {
-    const { cluster } = this;
-    const until = cluster.scheduler.nowUs + seconds * 1_000_000;
+    const { cluster, nemesis } = this;
+    const { scheduler } = cluster;
+    const until = scheduler.nowUs + seconds * 1_000_000;
     let done = reached();
-    while (!done && cluster.failure === null && cluster.scheduler.step(until)) done = reached();
+    while (!done && cluster.failure === null) {
+      if (!scheduler.step(Math.min(until, nemesis.nextAtUs))) {
+        if (nemesis.nextAtUs > until) break;
+        // Faults come after everything due at their time: a list of them then needs no order numbers of events.
+        scheduler.runUntil(nemesis.nextAtUs);
+        nemesis.act();
+        if (nemesis.isCalm) break;
+      }
+      done = reached();
+    }
     return done && cluster.failure === null;
   }
 
@@ -141,34 +128,43 @@ class Run {
     });
     workload.start();
     if (!this.within(startSecondsMax, () => workload.ready)) return this.stuck('a healthy cluster did not start');
+    this.viewChangesBefore = cluster.counts.viewChanges;
     nemesis.start();
     this.endure();
     if (cluster.failure !== null) return;
-    nemesis.collectAmbient();
-    nemesis.stop(plan.leaveDown);
+    nemesis.stop();
+    for (const { replica } of plan.broken) this.brokenNow.add(replica);
+    const over = (): boolean => cluster.failure !== null || this.stopped;
     this.recover();
+    if (!over() && plan.finalBlackout) this.blackout();
+    if (!over()) this.expectIdle();
     if (cluster.failure !== null) return;
-    if (plan.finalBlackout) this.blackout();
-    if (cluster.failure !== null) return;
-    this.expectIdle();
-    if (cluster.failure !== null) return;
-    cluster.tellEnded({ history: workload.history, replicas: cluster.states });
+    // A cluster that has stopped for good is judged by what clients saw until then.
+    cluster.tellEnded({ history: workload.history, replicas: this.stopped ? [] : this.well });
     if (cluster.failure === null) this.expectSubstance();
   }
 
-  /** The phase of faults: its drawn length, longer when little was answered, shorter when more than enough was. */
+  /** The phase of faults: its drawn length, and longer while too little was answered or a drawn kind has not struck. */
   private endure(): void {
-    const { cluster, workload, plan } = this;
-    const { nemesis } = this;
-    const answered = (calls: number): boolean => workload.history.acknowledged >= calls;
-    for (let round = 0; round < enduranceRoundsMax && cluster.failure === null; round++) {
-      if (round > 0) nemesis.ease();
-      this.within(plan.seconds, () => answered(acknowledgedPlenty) && nemesis.struckAll);
-      if (answered(acknowledgedWanted)) return;
+    const { cluster, workload, plan, nemesis } = this;
+    const failed = (): boolean => cluster.failure !== null;
+    const enough = (): boolean => workload.history.acknowledged >= plan.acknowledgedMin && nemesis.struckAll;
+    this.within(plan.seconds, () => false);
+    for (let round = 0; round < extensionsMax && !nemesis.isCalm && !failed() && !enough(); round++) {
+      nemesis.ease();
+      this.within(plan.seconds / 2, enough);
     }
+    if (!failed()) cluster.scheduler.runUntil(cluster.scheduler.nowUs, failed);
+    if (!failed()) nemesis.calm();
   }
 
+  /** Where the protocol was left what it needs, it has to go on; where it was not, it may stop, but not lie. */
   private stuck(what: string): void {
+    this.cluster.note('phase', `stuck: ${what}`);
+    if (this.nemesis.atlas.exceeded) {
+      this.stopped = true;
+      return;
+    }
     const lost = this.findLost();
     if (lost !== null)
       this.cluster.fail('nothing-lost', `op ${lost} was acknowledged and is on no disk any more; ${what}`);
@@ -195,34 +191,43 @@ class Run {
   /** The phase of liveness: a quorum is well again, so everything must work, end and agree. */
   private recover(): void {
     const { workload, cluster } = this;
-    const before = workload.history.acknowledged;
-    const enough = (): boolean => workload.history.acknowledged >= before + recoveredCallsMin;
+    const before = workload.history.answered;
+    const enough = (): boolean => workload.history.answered >= before + recoveredCallsMin;
     if (!this.within(recoverySecondsMax, enough)) return this.stuck('the faults stopped, and nothing is answered');
     workload.running = false;
     const ended = (): boolean => this.clients.every((client) => client.inFlight === 0);
     if (!this.within(recoverySecondsMax, ended)) return this.stuck(`${workload.open} calls never end`);
     for (const client of this.clients) client.stop();
-    if (!this.within(convergeSecondsMax, () => this.converged())) this.stuck('the replicas do not converge');
+    if (!this.within(convergeSecondsMax, () => this.converged())) return this.stuck('the replicas do not converge');
     cluster.note('phase', 'converged');
+    if (this.brokenNow.size === 0 || !this.plan.mendsBroken) return;
+    this.brokenNow.clear();
+    this.nemesis.mend();
+    cluster.note('phase', 'mended');
+    if (!this.within(convergeSecondsMax, () => this.converged())) this.stuck('what was broken does not catch up');
   }
 
   private blackout(): void {
-    const { cluster, plan } = this;
+    const { cluster } = this;
     cluster.note('phase', 'blackout');
     cluster.machines.forEach((_, index) => cluster.crash(index));
     cluster.machines.forEach((_, index) => {
-      if (!plan.leaveDown.includes(index)) cluster.boot(index);
+      if (!this.brokenNow.has(index)) cluster.boot(index);
     });
     if (!this.within(convergeSecondsMax, () => this.converged()))
       this.stuck('after a blackout the replicas do not converge');
   }
 
+  /** The replicas that are well, each of them in every respect where the others are. */
+  private get well(): readonly Replica<KernelState>[] {
+    return this.cluster.states.filter((state) => !this.brokenNow.has(state.self));
+  }
+
   private converged(): boolean {
-    const { cluster, plan } = this;
-    const { states } = cluster;
-    const [first] = states;
-    if (first === undefined || states.length !== plan.nodes - plan.leaveDown.length) return false;
-    return states.every(
+    const { well, plan, brokenNow } = this;
+    const [first] = well;
+    if (first === undefined || well.length !== plan.nodes - brokenNow.size) return false;
+    return well.every(
       (state) =>
         state.status === 'normal' &&
         state.view === first.view &&
@@ -233,26 +238,32 @@ class Run {
     );
   }
 
+  /** A quiet cluster: few messages, and nothing moves. Lasts as long as the run has to. */
   private expectIdle(): void {
     const { cluster, plan } = this;
+    const { nowUs } = cluster.scheduler;
+    const seconds = Math.max(1, plan.simulatedSecondsMin - nowUs / 1_000_000);
     const before = cluster.network.counts.sent;
-    const { commit } = cluster.states[0] ?? { commit: 0 };
-    this.within(1, () => false);
+    const commit = this.well[0]?.commit ?? 0;
+    this.within(seconds, () => false);
     if (cluster.failure !== null) return;
-    const sent = cluster.network.counts.sent - before;
+    const sent = (cluster.network.counts.sent - before) / seconds;
     const bound = idleMessagesPerPairMax * plan.nodes * (plan.nodes - 1);
-    if (sent > bound) cluster.fail('liveness', `an idle cluster sent ${sent} messages in a second, more than ${bound}`);
+    if (sent > bound) cluster.fail('liveness', `an idle cluster sent ${sent} messages a second, more than ${bound}`);
     if (!this.converged()) this.stuck('an idle cluster fell apart');
-    if (cluster.states.some((state) => state.commit !== commit)) this.stuck('an idle cluster commits');
+    if (this.well.some((state) => state.commit !== commit)) this.stuck('an idle cluster commits');
   }
 
   /** A run in which nothing happened proves nothing (pitfall 44). */
   private expectSubstance(): void {
     const { cluster, workload, nemesis, plan } = this;
     const { acknowledged } = workload.history;
-    if (acknowledged < acknowledgedMin) cluster.fail('hollow', `only ${acknowledged} calls were answered`);
+    const hollow = (why: string): void => cluster.fail('hollow', why);
+    if (acknowledged < plan.acknowledgedMin) hollow(`only ${acknowledged} commands were acknowledged`);
+    const seconds = cluster.scheduler.nowUs / 1_000_000;
+    if (seconds < plan.simulatedSecondsMin) hollow(`it ran for ${seconds} virtual seconds only`);
     const silent = plan.faults.filter((kind) => !nemesis.fired.has(kind));
-    if (silent.length > 0) cluster.fail('hollow', `drawn, but never struck: ${silent.join(', ')}`);
+    if (silent.length > 0) hollow(`drawn, but never struck: ${silent.join(', ')}`);
   }
 
   private describe(): string {
@@ -277,16 +288,22 @@ class Run {
       stats: {
         nodes: plan.nodes,
         acknowledged: workload.history.acknowledged,
+        reads: workload.history.reads,
         unknown: ends.filter((type) => type === 'unknown').length,
         notApplied: ends.filter((type) => type === 'not-applied').length,
         commits: cluster.counts.commits,
-        viewChanges: cluster.counts.viewChanges,
+        viewChanges: plan.nodes === 1 ? 0 : cluster.counts.viewChanges - this.viewChangesBefore,
+        restartsDuringViewChange: plan.nodes === 1 ? 0 : cluster.counts.restartsDuringViewChange,
         crashes: cluster.counts.crashes,
         faults: Object.fromEntries([...nemesis.fired].sort(([a], [b]) => (a < b ? -1 : 1))),
+        marks: [...cluster.marks].sort(),
         messages: cluster.network.counts.sent,
         events: cluster.scheduler.steps,
         simulatedSeconds: cluster.scheduler.nowUs / 1_000_000,
+        exceeded: !nemesis.atlas.exceeded ? 'no' : this.stopped ? 'stopped' : 'went-on',
       },
+      plan,
+      script: nemesis.executed,
       trace: cluster.trace.lines(),
     };
   }
