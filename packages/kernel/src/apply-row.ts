@@ -173,13 +173,7 @@ function moveEntries(
 }
 
 /** Checks and writes a row that was `old` (null: was not there). */
-function writeRow(
-  draft: Draft,
-  table: TableState,
-  key: string,
-  old: StoredRow | null,
-  cells: Cell[],
-): Failure {
+function writeRow(draft: Draft, table: TableState, key: string, old: StoredRow | null, cells: Cell[]): Failure {
   assert(key.length <= keyBytesMax, 'a key was measured before its row is written');
   const indexed = table.indexes.length > 0;
   const entries: string[] = [];
