@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { clientId, requestNumber, sessionNumber } from '@kimberlite/base';
+import { clientId, protocolVersion, requestNumber, sessionNumber } from '@kimberlite/base';
 import { nodeCrc32, nodeHasher } from '@kimberlite/node';
 import { type ClientMessage, createCodec, encodeQuery, type ServerMessage } from '@kimberlite/wire';
 import { WebSocket } from 'ws';
@@ -36,9 +36,7 @@ export class RawClient {
   /** Connected and greeted. */
   static async greet(endpoint: string): Promise<RawClient> {
     const client = await RawClient.open(endpoint);
-    client.send([
-      { type: 'hello', protocolVersion: 1, client: clientId(randomBytes(16).toString('hex')), cluster: null },
-    ]);
+    client.send([{ type: 'hello', protocolVersion, client: clientId(randomBytes(16).toString('hex')), cluster: null }]);
     await client.next('welcome');
     return client;
   }

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { runScenario, type ScenarioName } from '@kimberlite/drill';
+import { type DrillReport, runScenario, type ScenarioName } from '@kimberlite/drill';
 import { afterAll, describe, expect, it } from 'vitest';
 import { executedTwice, patchedCopy, readsWithoutRound, shippedBin } from './patched-copy.ts';
 
@@ -34,18 +34,33 @@ describe('acknowledged writes, exactly once, in one order', () => {
   });
 });
 
+/**
+ * Drills of one round each that a planted bug may survive. Most rounds show the second of these two; the first depends
+ * on what a woken primary reads first, and many a round does not show it. So this bound is far above what it takes.
+ */
+const drillsMax = 20;
+
+async function caught(bin: string, isCaught: (report: DrillReport) => boolean): Promise<DrillReport> {
+  const missed: string[] = [];
+  for (let i = 0; i < drillsMax; i++) {
+    const report = await drill('kill-primary', bin, { rounds: 1 });
+    if (isCaught(report)) return report;
+    missed.push(JSON.stringify({ ...report, faults: report.faults.length }));
+  }
+  throw new Error(`not caught in ${drillsMax} drills:\n${missed.join('\n')}`);
+}
+
 describe('the same drill fails', () => {
-  it('when queries are answered without a confirmation round', { timeout: 300_000 }, async () => {
+  it('when queries are answered without a confirmation round', { timeout: 600_000 }, async () => {
     const bin = patchedCopy(join(scratch, 'reads'), readsWithoutRound);
-    const report = await drill('kill-primary', bin, { rounds: 4 });
-    expect(report).toMatchObject({ verdict: 'fail', linearizable: false });
+    const report = await caught(bin, ({ linearizable }) => !linearizable);
+    expect(report).toMatchObject({ verdict: 'fail', lost: 0, duplicated: 0 });
     expect(report.problems.join('\n')).toContain('is not linearizable');
   });
 
-  it('when a request is executed twice', { timeout: 300_000 }, async () => {
+  it('when a request is executed twice', { timeout: 600_000 }, async () => {
     const bin = patchedCopy(join(scratch, 'twice'), executedTwice);
-    const report = await drill('kill-primary', bin, { rounds: 3 });
-    expect(report.verdict).toBe('fail');
-    expect(report.duplicated).toBeGreaterThan(0);
+    const report = await caught(bin, ({ duplicated }) => duplicated > 0);
+    expect(report).toMatchObject({ verdict: 'fail', lost: 0 });
   });
 });

@@ -4,7 +4,7 @@ import { assert } from './assert.ts';
 // change an outcome are constants of the protocol version, never configuration of one node.
 
 /** Version of frames, prepares and state. Raised whenever any of them changes meaning. */
-export const protocolVersion = 2;
+export const protocolVersion = 1;
 
 /** Replicas in a cluster. Beyond six a quorum costs more than it protects. */
 export const replicasMax = 6;

@@ -79,6 +79,11 @@ const groups: readonly { readonly title: string; readonly entries: readonly Entr
         load: async () => (await import('./commands/bench.ts')).addBench,
       },
       {
+        name: 'drill',
+        summary: 'practise failover on a cluster of its own',
+        load: async () => (await import('./commands/drill.ts')).addDrill,
+      },
+      {
         name: 'inspect',
         summary: 'look into a data directory',
         load: async () => (await import('./commands/inspect.ts')).addInspect,

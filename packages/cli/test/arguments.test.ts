@@ -13,6 +13,7 @@ const commands = [
   'describe',
   'repl',
   'bench',
+  'drill',
   'inspect',
   'verify',
   'sim',
@@ -31,7 +32,7 @@ describe('usage', () => {
   it('lists every command there is, and none there is not', async () => {
     const { out } = await run(['--help']);
     for (const name of commands) expect(out).toMatch(new RegExp(`^  ${name}\\b`, 'm'));
-    for (const name of ['watch', 'export', 'import', 'drill', 'recover', 'backup']) {
+    for (const name of ['watch', 'export', 'import', 'recover', 'backup']) {
       expect(out).not.toMatch(new RegExp(`^  ${name}\\b`, 'm'));
     }
   });
@@ -50,6 +51,12 @@ describe('usage', () => {
     [['bench', '--mode', 'fast'], /write, read or mixed/],
     [['bench', '--clients', '1', '--connections', '2'], /would leave connections idle/],
     [['dev', '--nodes', '4'], /--nodes is 3 or 5/],
+    [['drill'], /Say which scenario: kill-primary, .*or --all/],
+    [['drill', 'kill-primry'], /no scenario "kill-primry": kill-primary/],
+    [['drill', 'kill-two', '--nodes', '3'], /kill-two needs --nodes 5/],
+    [['drill', 'kill-all', '--nodes', '4'], /--nodes is 3 or 5/],
+    [['drill', 'kill-all', '--rounds', '0'], /--rounds must be a whole number from 1/],
+    [['drill', 'kill-all', '--all'], /leave out "kill-all"/],
     [[], /Say what to do/],
   ])('%j is wrong usage: exit code 2 and a reason', async (argv, reason) => {
     const { code, out, err } = await run(argv);

@@ -14,8 +14,13 @@ export interface Recorded {
   readonly outcome: 'ok' | 'not-applied' | 'unknown';
   /** Position of an acknowledged write. */
   readonly position?: number;
+  /** Code of a typed error. */
+  readonly code?: string;
   readonly error?: string;
 }
+
+const errorOf = (error: unknown): { code?: string; error: string } =>
+  error instanceof KimberliteError ? { code: error.code, error: error.message } : { error: String(error) };
 
 export interface LoadOptions {
   readonly endpoints: readonly string[];
@@ -24,9 +29,13 @@ export interface LoadOptions {
   /** Calls each client keeps in flight. */
   readonly concurrency: number;
   readonly registers: number;
+  /** Gives up on connecting. */
+  readonly signal?: AbortSignal;
 }
 
 export const drillTenant = 1;
+
+export const registerName = (index: number): string => `r${index}`;
 
 /**
  * Several SDK clients that insert rows, write and read registers, and remember everything they were told.
@@ -52,8 +61,9 @@ export class Load {
 
   /** Connects the clients; the first creates the tenant and its tables where they are missing. */
   async prepare(): Promise<void> {
-    for (let i = 0; i < this.options.clients; i++) {
-      this.clients.push(await connect({ endpoints: [...this.options.endpoints] }));
+    const { endpoints, clients, signal } = this.options;
+    for (let i = 0; i < clients; i++) {
+      this.clients.push(await connect({ endpoints: [...endpoints], ...(signal === undefined ? {} : { signal }) }));
     }
     const db = this.first();
     const create = async (work: Promise<unknown>): Promise<void> => {
@@ -83,6 +93,18 @@ export class Load {
   async close(): Promise<void> {
     this.running = false;
     await Promise.all(this.clients.map((client) => client.close()));
+  }
+
+  /** Registers with an acknowledged write that began after `at`. */
+  writtenSince(at: number): number {
+    const names = new Set<string>();
+    // In the order of return: what returned before `at` began before it, and so did all that lies in front of it.
+    for (let i = this.history.length - 1; i >= 0; i--) {
+      const call = this.history[i];
+      if (call === undefined || (call.outcome === 'ok' && call.returnedAt < at)) break;
+      if (call.kind === 'write' && call.outcome === 'ok' && call.invokedAt > at) names.add(call.key);
+    }
+    return names.size;
   }
 
   /** Every row of a table with its version, read with the default consistency. */
@@ -117,7 +139,8 @@ export class Load {
     const registers = tenant.table('registers');
     for (let turn = lane; this.running; turn++) {
       const value = this.nextValue++;
-      const name = `r${(value * 7 + turn) % this.options.registers}`;
+      // Three calls that are close in time meet in one register, whatever number of lanes takes turns.
+      const name = registerName(Math.floor(value / 3) % this.options.registers);
       if (turn % 3 === 0) {
         await this.record(index, 'insert', String(value), value, () => rows.insert({ id: value, value }));
       } else if (turn % 3 === 1) {
@@ -147,7 +170,7 @@ export class Load {
     } catch (error) {
       const outcome = error instanceof KimberliteError ? error.outcome : 'unknown';
       const returnedAt = outcome === 'not-applied' ? performance.now() : Number.POSITIVE_INFINITY;
-      this.history.push({ client, kind, key, value, invokedAt, returnedAt, outcome, error: String(error) });
+      this.history.push({ client, kind, key, value, invokedAt, returnedAt, outcome, ...errorOf(error) });
     }
   }
 
@@ -168,7 +191,7 @@ export class Load {
         invokedAt,
         returnedAt: Number.POSITIVE_INFINITY,
         outcome: 'unknown',
-        error: String(error),
+        ...errorOf(error),
       });
     }
   }

@@ -1,9 +1,12 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { runScenario, type ScenarioName, scenarios } from './scenario.ts';
+import { describeReport } from './report.ts';
+import { acknowledgedMinDefault, DrillError, roundsDefault, runDrill } from './run-drill.ts';
+import { isScenario, scenarios } from './scenario.ts';
+
+// `kimberlite drill` with everything that can be turned, for those who work on Kimberlite itself.
 
 const usage = `usage: node packages/drill/dist/main.js SCENARIO [options]
 
@@ -11,27 +14,25 @@ A failover drill: a cluster of real processes under load, faults from outside, a
 everything the clients were told.
 
 scenarios: ${Object.keys(scenarios).join(', ')}
-  --rounds N           faults to inject (default 3)
+  --rounds N           faults to inject (default ${roundsDefault})
   --nodes N            3 or 5 (default 3; kill-two needs 5)
-  --acknowledged N     acknowledged writes and reads, each, before and after every fault (default 1000)
+  --acknowledged N     acknowledged writes and reads, each, before and after every fault (default ${acknowledgedMinDefault})
   --clients N          SDK clients (default 4)
   --concurrency N      calls each keeps in flight (default 8)
-  --pause-ms N         how long a stopped process stays stopped
+  --pause-ms N         how long a stopped process stays stopped at least
   --bin FILE           the kimberlite.js to start nodes with (default: this repository's)
   --out DIR            keep data and node logs there (default: a temporary directory, removed after a pass)
   --json               one JSON document on stdout`;
 
-const isScenario = (name: string | undefined): name is ScenarioName => name !== undefined && name in scenarios;
-
-async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
+function parse() {
+  return parseArgs({
     allowPositionals: true,
     options: {
-      rounds: { type: 'string', default: '3' },
+      rounds: { type: 'string' },
       nodes: { type: 'string' },
-      acknowledged: { type: 'string', default: '1000' },
-      clients: { type: 'string', default: '4' },
-      concurrency: { type: 'string', default: '8' },
+      acknowledged: { type: 'string' },
+      clients: { type: 'string' },
+      concurrency: { type: 'string' },
       'pause-ms': { type: 'string' },
       bin: { type: 'string' },
       out: { type: 'string' },
@@ -39,8 +40,27 @@ async function main(): Promise<number> {
       help: { type: 'boolean', default: false },
     },
   });
+}
+
+/** Only what was given: the defaults are not ours. */
+function numbersOf(values: ReturnType<typeof parse>['values']): Record<string, number> {
+  const given = {
+    rounds: values.rounds,
+    nodes: values.nodes,
+    acknowledgedMin: values.acknowledged,
+    clients: values.clients,
+    concurrency: values.concurrency,
+    pauseMs: values['pause-ms'],
+  };
+  return Object.fromEntries(
+    Object.entries(given).flatMap(([key, text]) => (text === undefined ? [] : [[key, Number(text)]])),
+  );
+}
+
+async function main(): Promise<number> {
+  const { values, positionals } = parse();
   const [name] = positionals;
-  if (values.help || !isScenario(name)) {
+  if (values.help || name === undefined || !isScenario(name)) {
     process.stderr.write(`${usage}\n`);
     return values.help ? 0 : 2;
   }
@@ -49,36 +69,24 @@ async function main(): Promise<number> {
     process.stderr.write(`there is no ${bin}; name one with --bin\n`);
     return 2;
   }
-  const directory = values.out ?? mkdtempSync(join(tmpdir(), 'kimberlite-drill-'));
-  const pauseMs = values['pause-ms'];
-  const report = await runScenario(name, {
-    bin,
-    directory,
-    nodes: Number(values.nodes ?? (name === 'kill-two' ? 5 : 3)),
-    rounds: Number(values.rounds),
-    acknowledgedMin: Number(values.acknowledged),
-    clients: Number(values.clients),
-    concurrency: Number(values.concurrency),
-    ...(pauseMs === undefined ? {} : { pauseMs: Number(pauseMs) }),
-    onProgress: (line) => process.stderr.write(`${line}\n`),
-  });
-  const pass = report.verdict === 'pass';
-  if (pass && values.out === undefined) rmSync(directory, { recursive: true });
-  else process.stderr.write(`data and node logs: ${directory}\n`);
-  if (values.json) process.stdout.write(`${JSON.stringify(report)}\n`);
-  else process.stdout.write(`${describeReport(report)}\n`);
-  return pass ? 0 : 1;
-}
-
-function describeReport(report: Awaited<ReturnType<typeof runScenario>>): string {
-  const { writeGapMs: gap } = report;
-  return [
-    `${report.scenario}: ${report.verdict.toUpperCase()} after ${report.faults.length} faults`,
-    `  acknowledged ${report.acknowledged} · lost ${report.lost} · duplicated ${report.duplicated} · unknown ${report.unknown} · not applied ${report.notApplied}`,
-    `  linearizable ${report.linearizable ? 'yes' : 'NO'} (${report.probeReads} reads straight from single nodes among them)`,
-    `  write gap: median ${gap.p50.toFixed(0)} ms, worst ${gap.max.toFixed(0)} ms`,
-    ...report.problems.map((problem) => `  ! ${problem}`),
-  ].join('\n');
+  const abort = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => abort.abort());
+  try {
+    const { report, kept } = await runDrill(name, {
+      bin,
+      ...numbersOf(values),
+      ...(values.out === undefined ? {} : { out: values.out }),
+      signal: abort.signal,
+      onProgress: (line) => process.stderr.write(`${line}\n`),
+    });
+    if (kept !== null) process.stderr.write(`data and node logs: ${kept}\n`);
+    process.stdout.write(`${values.json ? JSON.stringify(report) : describeReport(report)}\n`);
+    return report.verdict === 'pass' ? 0 : 1;
+  } catch (error) {
+    if (!abort.signal.aborted && !(error instanceof DrillError)) throw error;
+    process.stderr.write(`${abort.signal.aborted ? 'interrupted' : (error as Error).message}\n`);
+    return 1;
+  }
 }
 
 process.exitCode = await main();

@@ -1,8 +1,10 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
 import { mkdirSync, openSync, closeSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { compareHashes, type HashesAtOp, isDiverged } from './hashes.ts';
 
 export interface ProcessClusterOptions {
   /** The `kimberlite.js` whose `format` and `start` are run: the shipped one, or a patched copy's. */
@@ -10,6 +12,8 @@ export interface ProcessClusterOptions {
   readonly nodes: number;
   /** An empty directory: data, configuration and logs go below it. */
   readonly directory: string;
+  /** Ends every wait. */
+  readonly signal?: AbortSignal;
 }
 
 /** The part of `/status` that drills look at. */
@@ -55,15 +59,32 @@ async function freePort(): Promise<number> {
 export async function waitFor<T>(
   what: string,
   condition: () => Promise<T | undefined>,
-  { timeoutMs = 30_000, everyMs = 20 }: { timeoutMs?: number; everyMs?: number } = {},
+  options: { readonly timeoutMs?: number; readonly everyMs?: number; readonly signal?: AbortSignal } = {},
 ): Promise<T> {
+  const { timeoutMs = 30_000, everyMs = 20, signal } = options;
   const deadline = performance.now() + timeoutMs;
   for (;;) {
+    signal?.throwIfAborted();
     const value = await condition();
     if (value !== undefined) return value;
     if (performance.now() > deadline) throw new Error(`waited ${timeoutMs} ms in vain for: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, everyMs));
+    await sleep(everyMs);
   }
+}
+
+/** The files say it all; a variable meant for one node would make all of them the same node. */
+function nodeEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('KIMBERLITE_')));
+}
+
+function format(bin: string, config: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const args = [bin, 'format', '--config', config];
+    execFile(process.execPath, args, { env: nodeEnvironment() }, (error, stdout, stderr) => {
+      if (error === null) resolve();
+      else reject(new Error(`a data directory cannot be formatted: ${stderr}${stdout}`));
+    });
+  });
 }
 
 /**
@@ -73,6 +94,7 @@ export async function waitFor<T>(
 export class ProcessCluster {
   readonly members: readonly Member[];
   private readonly options: ProcessClusterOptions;
+  private closed = false;
 
   private constructor(options: ProcessClusterOptions, members: readonly Member[]) {
     this.options = options;
@@ -113,12 +135,7 @@ export class ProcessCluster {
       };
     });
     const cluster = new ProcessCluster(options, members);
-    for (const member of members) {
-      const formatted = spawnSync(process.execPath, [options.bin, 'format', '--config', member.config], {
-        encoding: 'utf8',
-      });
-      if (formatted.status !== 0) throw new Error(`format failed: ${formatted.stderr}${formatted.stdout}`);
-    }
+    await Promise.all(members.map((member) => format(options.bin, member.config)));
     return cluster;
   }
 
@@ -128,10 +145,12 @@ export class ProcessCluster {
 
   start(replica: number): void {
     const member = this.member(replica);
+    if (this.closed) throw new Error('the cluster is closed');
     if (member.process !== null) throw new Error(`node ${replica} runs already`);
     const log = openSync(member.logFile, 'a');
     const child = spawn(process.execPath, [this.options.bin, 'start', '--config', member.config], {
       stdio: ['ignore', log, log, 'ipc'],
+      env: nodeEnvironment(),
     });
     closeSync(log);
     member.process = child;
@@ -186,36 +205,36 @@ export class ProcessCluster {
         });
         return best;
       },
-      { timeoutMs },
+      this.patience(timeoutMs),
     );
   }
 
   /**
-   * Waits until every node is normal and has applied the same op with the same state hash; gives that op and hash.
-   * Two hashes at one op are a failure at any moment.
+   * Waits until every node is normal and has applied the same op, and gives their state hashes. Hashes that differ at
+   * one op are given at once, whatever else goes on: waiting longer makes them no better.
    */
-  async converged(timeoutMs = 60_000): Promise<{ op: number; hash: string }> {
+  async settled(timeoutMs = 60_000): Promise<HashesAtOp> {
     let last: (NodeStatus | undefined)[] = [];
     try {
       return await waitFor(
-        'all nodes normal with equal ops and state hashes',
+        'all nodes normal, with nothing left to apply',
         async () => {
           last = await this.statuses();
-          const [first] = last;
-          const equalOps = last.every((row) => row !== undefined && row.stateHashOp === first?.stateHashOp);
-          // A node that is still opening its log has no state, and so no hash, yet.
-          if (first === undefined || !equalOps || last.some((row) => row?.stateHash === '')) return undefined;
-          if (last.some((row) => row?.stateHash !== first.stateHash)) throw new Error('state hashes differ at one op');
-          const idle = last.every(
-            (row) => row?.status === 'normal' && row.commit === first.stateHashOp && row.op === row.commit,
-          );
-          return idle ? { op: first.stateHashOp, hash: first.stateHash } : undefined;
+          return compareHashes(last);
         },
-        { timeoutMs },
+        this.patience(timeoutMs),
       );
     } catch (error) {
+      this.options.signal?.throwIfAborted();
       throw new Error(`${String(error)}; last seen: ${JSON.stringify(last)}`);
     }
+  }
+
+  /** The op at which all came to rest, and their hash; throws when there are two. */
+  async converged(timeoutMs = 60_000): Promise<{ op: number; hash: string }> {
+    const found = await this.settled(timeoutMs);
+    if (isDiverged(found)) throw new Error(`state hashes differ at one op: ${JSON.stringify(found)}`);
+    return { op: found.op, hash: found.hashes[0] ?? '' };
   }
 
   /** The end of a node's log, for a failure message. */
@@ -223,13 +242,19 @@ export class ProcessCluster {
     return readFileSync(this.member(replica).logFile, 'utf8').split('\n').slice(-lines).join('\n');
   }
 
-  /** Ends every process, however it is. */
+  /** Ends every process, however it is; none can be started any more. */
   async close(): Promise<void> {
+    this.closed = true;
     await Promise.all(
       this.members.map(async (member) => {
         if (member.process !== null) await this.signal(member.replica, 'SIGKILL');
       }),
     );
+  }
+
+  private patience(timeoutMs: number): { timeoutMs: number; signal?: AbortSignal } {
+    const { signal } = this.options;
+    return signal === undefined ? { timeoutMs } : { timeoutMs, signal };
   }
 
   private member(replica: number): Member {

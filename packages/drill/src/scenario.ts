@@ -1,12 +1,24 @@
-import { Load, type LoadOptions, longestGap } from './load.ts';
+import { mkdirSync } from 'node:fs';
+import {
+  acknowledgedMore,
+  type FaultKind,
+  type Inject,
+  killAll,
+  killTwo,
+  pausePrimary,
+  pauseThenKill,
+  type Stage,
+} from './faults.ts';
+import { type HashesAtOp, isDiverged } from './hashes.ts';
+import { Load, longestGap } from './load.ts';
 import { Probe } from './probe.ts';
-import { ProcessCluster, waitFor } from './process-cluster.ts';
-import { judge, type Verdict } from './verdict.ts';
+import { ProcessCluster } from './process-cluster.ts';
+import { type FinalState, judge, type Verdict } from './verdict.ts';
 
 export interface ScenarioOptions {
   /** The `kimberlite.js` to start nodes with. */
   readonly bin: string;
-  /** Empty; data, configurations and logs go below it. */
+  /** Empty or new; data, configurations and logs go below it. */
   readonly directory: string;
   readonly nodes: number;
   readonly rounds: number;
@@ -14,193 +26,161 @@ export interface ScenarioOptions {
   readonly acknowledgedMin: number;
   readonly clients?: number;
   readonly concurrency?: number;
-  /** How long a stopped process stays stopped. */
+  /** How long a stopped process stays stopped at least. */
   readonly pauseMs?: number;
   /** One line for a person. */
   readonly onProgress?: (line: string) => void;
+  /** Ends the drill, with everything it started; its promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
 }
 
 export interface Fault {
-  readonly kind: 'kill-primary' | 'kill-all' | 'kill-two' | 'pause-primary';
+  readonly kind: FaultKind;
   readonly replicas: readonly number[];
   /** Longest interval around the fault without any acknowledgement, over all clients. */
   readonly writeGapMs: number;
 }
 
 export interface DrillReport extends Verdict {
-  readonly scenario: string;
-  readonly verdict: 'pass' | 'fail';
+  readonly scenario: ScenarioName;
   readonly writeGapMs: { readonly p50: number; readonly max: number };
   readonly faults: readonly Fault[];
+  /** Of all replicas, after the last round. */
   readonly stateHash: string;
+  /** Answers from single nodes that were asked whatever they think of themselves. */
   readonly probeReads: number;
 }
 
-interface Stage {
-  readonly cluster: ProcessCluster;
-  readonly load: Load;
-  readonly options: ScenarioOptions;
-  readonly say: (line: string) => void;
+interface Scenario {
+  readonly inject: Inject;
+  /** Fewer cannot go on after the fault. */
+  readonly nodesMin: 3 | 5;
+  readonly about: string;
 }
 
-/** What one round does to the cluster; gives the replicas it hit, and the moment it hit them. */
-type Inject = (
-  stage: Stage,
-) => Promise<{ kind: Fault['kind']; replicas: number[]; at: number; repair: () => Promise<void> }>;
-
-/** Kill -9 of the primary; it is started again once the others have gone on without it. */
-const killPrimary: Inject = async ({ cluster }) => {
-  const primary = await cluster.primary();
-  const at = performance.now();
-  await cluster.signal(primary, 'SIGKILL');
-  return { kind: 'kill-primary', replicas: [primary], at, repair: async () => cluster.start(primary) };
-};
-
-/** Kill -9 of every node at once; all are started again at once. */
-const killAll: Inject = async ({ cluster }) => {
-  const at = performance.now();
-  const replicas = cluster.members.map((member) => member.replica);
-  await Promise.all(replicas.map((replica) => cluster.signal(replica, 'SIGKILL')));
-  cluster.startAll();
-  return { kind: 'kill-all', replicas, at, repair: async () => {} };
-};
-
-/** Kill -9 of the primary and of the replica after it. */
-const killTwo: Inject = async ({ cluster }) => {
-  const primary = await cluster.primary();
-  const replicas = [primary, (primary + 1) % cluster.members.length];
-  const at = performance.now();
-  await Promise.all(replicas.map((replica) => cluster.signal(replica, 'SIGKILL')));
-  const repair = async (): Promise<void> => replicas.forEach((replica) => cluster.start(replica));
-  return { kind: 'kill-two', replicas, at, repair };
-};
-
-/** SIGSTOP of the primary for a while: it wakes up believing that it still is one. */
-const pausePrimary: Inject = async ({ cluster, options }) => {
-  const primary = await cluster.primary();
-  const at = performance.now();
-  await cluster.signal(primary, 'SIGSTOP');
-  const repair = async (): Promise<void> => {
-    await new Promise((resolve) =>
-      setTimeout(resolve, Math.max(0, at + (options.pauseMs ?? 10_000) - performance.now())),
-    );
-    await cluster.signal(primary, 'SIGCONT');
-  };
-  return { kind: 'pause-primary', replicas: [primary], at, repair };
-};
-
-/** Before the kill, a pause: a woken primary with queries in its sockets is where stale reads would come from. */
-const pauseThenKill: Inject = async (stage) => {
-  const paused = await pausePrimary({
-    ...stage,
-    options: { ...stage.options, pauseMs: stage.options.pauseMs ?? 1500 },
-  });
-  await paused.repair();
-  await progress(stage, 100);
-  return killPrimary(stage);
-};
-
 export const scenarios = {
-  'kill-primary': pauseThenKill,
-  'kill-all': killAll,
-  'kill-two': killTwo,
-  'pause-primary': pausePrimary,
-} as const satisfies Record<string, Inject>;
+  'kill-primary': {
+    inject: pauseThenKill,
+    nodesMin: 3,
+    about: 'kill -9 of the primary, after it was paused and deposed',
+  },
+  'kill-all': { inject: killAll, nodesMin: 3, about: 'kill -9 of all nodes at once' },
+  'kill-two': { inject: killTwo, nodesMin: 5, about: 'kill -9 of the primary and the node after it, of five' },
+  'pause-primary': { inject: pausePrimary, nodesMin: 3, about: 'the primary stands still for ten seconds' },
+} as const satisfies Record<string, Scenario>;
 
 export type ScenarioName = keyof typeof scenarios;
 
-const countOk = (load: Load): { writes: number; reads: number } => {
-  let writes = 0;
-  let reads = 0;
-  for (const call of load.history) {
-    if (call.outcome !== 'ok') continue;
-    if (call.kind === 'read') reads++;
-    else writes++;
-  }
-  return { writes, reads };
-};
+export const isScenario = (name: string): name is ScenarioName => Object.hasOwn(scenarios, name);
 
-/** Waits until that many more writes and reads have been acknowledged. */
-async function progress({ load, cluster }: Stage, more: number): Promise<void> {
-  const start = countOk(load);
-  try {
-    await waitFor(
-      `${more} more acknowledged writes and reads`,
-      async () => {
-        const now = countOk(load);
-        return now.writes - start.writes >= more && now.reads - start.reads >= more ? true : undefined;
-      },
-      { timeoutMs: 60_000, everyMs: 20 },
-    );
-  } catch (error) {
-    const rows = await cluster.statuses();
-    throw new Error(
-      `${String(error)}; got ${JSON.stringify(countOk(load))} from ${JSON.stringify(start)}; statuses ${JSON.stringify(rows)}`,
-    );
-  }
-}
+const registers = 24;
 
 /** A cluster of its own, load, faults in rounds, and in the end what clients were told held against what is there. */
 export async function runScenario(name: ScenarioName, options: ScenarioOptions): Promise<DrillReport> {
-  const say = options.onProgress ?? (() => {});
-  const registers = 24;
+  const { signal } = options;
+  const aborted = signal === undefined ? {} : { signal };
+  mkdirSync(options.directory, { recursive: true });
+  signal?.throwIfAborted();
   const cluster = await ProcessCluster.create(options);
-  const loadOptions: LoadOptions = {
-    endpoints: cluster.endpoints,
-    clients: options.clients ?? 4,
-    concurrency: options.concurrency ?? 8,
-    registers,
-  };
-  const load = new Load(loadOptions);
-  const probes = cluster.endpoints.map((endpoint) => new Probe(endpoint, registers));
-  const stage: Stage = { cluster, load, options, say };
+  const { endpoints } = cluster;
+  const { clients = 4, concurrency = 8, pauseMs } = options;
+  const load = new Load({ endpoints, clients, concurrency, registers, ...aborted });
+  const probes = endpoints.map((endpoint) => new Probe(endpoint, registers));
+  const stage: Stage = { cluster, load, probes, registers, ...aborted, ...(pauseMs === undefined ? {} : { pauseMs }) };
   try {
-    cluster.startAll();
-    await cluster.primary();
-    await load.prepare();
-    for (const probe of probes) probe.start();
-    const faults: Fault[] = [];
-    let stateHash = '';
-    for (let round = 1; round <= options.rounds; round++) {
-      const { fault, hash } = await runRound(stage, scenarios[name]);
-      faults.push(fault);
-      stateHash = hash;
-      say(
-        `${name} ${round}/${options.rounds}: replicas ${fault.replicas.join(',')}, gap ${fault.writeGapMs.toFixed(0)} ms, ${load.acknowledged} acknowledged`,
-      );
-    }
-    const final = { rows: await load.readAll('rows'), registers: await load.readAll('registers') };
-    const probed = probes.flatMap((probe) => probe.history);
-    const verdict = judge([...load.history, ...probed], final);
-    const gaps = faults.map((fault) => fault.writeGapMs).sort((a, b) => a - b);
-    const pass =
-      verdict.lost === 0 && verdict.duplicated === 0 && verdict.linearizable && verdict.problems.length === 0;
-    return {
-      scenario: name,
-      verdict: pass ? 'pass' : 'fail',
-      ...verdict,
-      writeGapMs: { p50: gaps[Math.floor((gaps.length - 1) / 2)] ?? 0, max: gaps.at(-1) ?? 0 },
-      faults,
-      stateHash,
-      probeReads: probed.length,
-    };
+    return await untilAborted(drillOn(stage, name, options), signal);
   } finally {
     for (const probe of probes) probe.close();
-    await load.close().catch(() => {});
+    // The nodes first: a client's goodbye would wait for one that stands still.
     await cluster.close();
+    await load.close().catch(() => {});
   }
 }
 
-async function runRound(stage: Stage, inject: Inject): Promise<{ fault: Fault; hash: string }> {
-  const { cluster, load, options } = stage;
+/** Rejects as soon as the signal fires. What `work` waits for then ends by itself, with everything closed under it. */
+async function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (signal === undefined) return work;
+  let stop = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason as Error);
+    signal.addEventListener('abort', stop, { once: true });
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}
+
+interface Rounds {
+  readonly faults: Fault[];
+  readonly hashes: HashesAtOp[];
+}
+
+async function drillOn(stage: Stage, name: ScenarioName, options: ScenarioOptions): Promise<DrillReport> {
+  const { cluster, load, probes } = stage;
+  cluster.startAll();
+  await cluster.primary();
+  await load.prepare();
+  options.onProgress?.(`${name}: ${cluster.members.length} nodes are up`);
+  for (const probe of probes) probe.start();
+  const done: Rounds = { faults: [], hashes: [] };
+  const troubles: string[] = [];
+  let final: FinalState | null = null;
+  try {
+    await runRounds(stage, name, options, done);
+    final = { rows: await load.readAll('rows'), registers: await load.readAll('registers') };
+  } catch (error) {
+    stage.signal?.throwIfAborted();
+    // A cluster that does not come back, or does not answer, is a verdict too.
+    troubles.push(error instanceof Error ? error.message : String(error));
+    // Calls in flight may have taken effect: the history has to say so before it is judged.
+    await load.close();
+    await load.stop();
+  }
+  const probed = probes.flatMap((probe) => probe.history);
+  troubles.push(...probes.flatMap((probe) => probe.problems));
+  const { faults, hashes } = done;
+  const gaps = faults.map((fault) => fault.writeGapMs).sort((a, b) => a - b);
+  return {
+    scenario: name,
+    ...judge({ history: [...load.history, ...probed], final, hashes, troubles }),
+    writeGapMs: { p50: gaps[Math.floor((gaps.length - 1) / 2)] ?? 0, max: gaps.at(-1) ?? 0 },
+    faults,
+    stateHash: hashes.at(-1)?.hashes[0] ?? '',
+    probeReads: probed.length,
+  };
+}
+
+/** Adds to `done` as it goes. Ends early when states differ: there is no one cluster any more to go on with. */
+async function runRounds(stage: Stage, name: ScenarioName, options: ScenarioOptions, done: Rounds): Promise<void> {
+  const { rounds, acknowledgedMin, onProgress } = options;
+  for (let round = 1; round <= rounds; round++) {
+    const say = (what: string): void => onProgress?.(`${name} ${round}/${rounds}: ${what}`);
+    const fault = await runRound(stage, scenarios[name].inject, acknowledgedMin, say);
+    done.faults.push(fault);
+    const hashes = await stage.cluster.settled();
+    done.hashes.push(hashes);
+    say(`gap ${fault.writeGapMs.toFixed(0)} ms, ${stage.load.acknowledged} acknowledged`);
+    if (isDiverged(hashes)) return;
+  }
+}
+
+async function runRound(
+  stage: Stage,
+  inject: Inject,
+  acknowledgedMin: number,
+  say: (what: string) => void,
+): Promise<Fault> {
+  const { load } = stage;
   load.start();
-  await progress(stage, options.acknowledgedMin);
+  await acknowledgedMore(stage, acknowledgedMin);
   const { kind, replicas, at, repair } = await inject(stage);
-  await progress(stage, options.acknowledgedMin);
+  say(`${kind} hit replica ${replicas.join(', ')}`);
+  await acknowledgedMore(stage, acknowledgedMin);
   const writeGapMs = longestGap(load.acknowledgedAt, at - 500, performance.now());
   await repair();
-  await progress(stage, 100);
+  await acknowledgedMore(stage, 100);
   await load.stop();
-  const { hash } = await cluster.converged();
-  return { fault: { kind, replicas, writeGapMs }, hash };
+  return { kind, replicas, writeGapMs };
 }

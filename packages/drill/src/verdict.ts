@@ -5,7 +5,10 @@ import {
   type RegisterOutput,
   registerModel,
 } from '@kimberlite/sim';
+import { type HashesAtOp, isDiverged } from './hashes.ts';
 import type { Recorded } from './load.ts';
+
+type Say = (problem: string) => void;
 
 export interface FinalRow {
   readonly value: number;
@@ -17,7 +20,18 @@ export interface FinalState {
   readonly registers: ReadonlyMap<string, FinalRow>;
 }
 
+export interface Evidence {
+  readonly history: readonly Recorded[];
+  /** What is there in the end; null: nobody could read it. */
+  readonly final: FinalState | null;
+  /** State hashes at equal ops, as often as they were compared. */
+  readonly hashes: readonly HashesAtOp[];
+  /** What went wrong beyond that, in words. */
+  readonly troubles: readonly string[];
+}
+
 export interface Verdict {
+  readonly verdict: 'pass' | 'fail';
   readonly acknowledged: number;
   readonly notApplied: number;
   readonly unknown: number;
@@ -26,69 +40,86 @@ export interface Verdict {
   /** Writes that took effect more than once, or although they were reported as not applied. */
   readonly duplicated: number;
   readonly linearizable: boolean;
-  /** One line a problem, the first few of each kind. */
+  /** Times that replicas had different state hashes at one op. */
+  readonly diverged: number;
+  /** One line a problem, the first few of all. */
   readonly problems: readonly string[];
 }
 
 const problemsMax = 20;
 
 /** Holds what clients were told against what is there. Every problem is a broken promise, none is noise. */
-export function judge(history: readonly Recorded[], final: FinalState): Verdict {
-  const problems: string[] = [];
+export function judge({ history, final, hashes, troubles }: Evidence): Verdict {
+  const problems = troubles.slice(0, problemsMax);
   const say = (problem: string): void => {
     if (problems.length < problemsMax) problems.push(problem);
   };
-  const inserts = judgeInserts(history, final.rows, say);
-  const versions = judgeVersions(history, final, say);
-  const linearizable = judgeOrder(history, final.registers, say);
+  const lost = final === null ? 0 : judgeLost(history, final, say);
+  const duplicated = judgeInserts(history, final, say) + (final === null ? 0 : judgeVersions(history, final, say));
+  const diverged = judgeHashes(hashes, say);
+  const linearizable = judgeOrder(history, final, say);
   const count = (outcome: Recorded['outcome']): number => history.filter((call) => call.outcome === outcome).length;
   return {
+    verdict: problems.length === 0 ? 'pass' : 'fail',
     acknowledged: count('ok'),
     notApplied: count('not-applied'),
     unknown: count('unknown'),
-    lost: inserts.lost,
-    duplicated: inserts.duplicated + versions,
+    lost,
+    duplicated,
     linearizable,
+    diverged,
     problems,
   };
 }
 
-/** Each id is inserted by one call only, so any rejection as a duplicate is that call having run twice. */
-function judgeInserts(
-  history: readonly Recorded[],
-  rows: ReadonlyMap<string, FinalRow>,
-  say: (problem: string) => void,
-): { lost: number; duplicated: number } {
-  let lost = 0;
-  let duplicated = 0;
+/** Nothing is ever deleted: of every row and register with an acknowledged write something is there. */
+function judgeLost(history: readonly Recorded[], final: FinalState, say: Say): number {
+  const gone = new Map<string, Recorded>();
+  for (const call of history) {
+    if (call.kind === 'read' || call.outcome !== 'ok') continue;
+    const table = call.kind === 'insert' ? 'rows' : 'registers';
+    if (!final[table].has(call.key)) gone.set(`${table} ${call.key}`, call);
+  }
+  for (const [name, { position }] of gone) say(`${name} was acknowledged at position ${position} and is not there`);
+  return gone.size;
+}
+
+/** Each id is inserted by one call only, so a rejection as a duplicate is that call having run twice. */
+function judgeInserts(history: readonly Recorded[], final: FinalState | null, say: Say): number {
+  const rows = final?.rows ?? new Map<string, FinalRow>();
+  let wrong = 0;
   const tried = new Set<string>();
   for (const call of history) {
     if (call.kind !== 'insert') continue;
     tried.add(call.key);
     const row = rows.get(call.key);
-    if (call.outcome === 'ok' && row === undefined) {
-      lost++;
-      say(`row ${call.key} was acknowledged at position ${call.position} and is not there`);
-    }
-    if (call.outcome === 'not-applied' && row !== undefined) {
-      duplicated++;
-      say(`row ${call.key} was reported as not applied (${call.error}) and is there, at position ${row.version}`);
-    }
-    if (call.error?.includes('DuplicateKey') === true) {
-      duplicated++;
+    if (call.code === 'DuplicateKey') {
+      wrong++;
       say(`the insert of row ${call.key} ran twice: ${call.error}`);
+    } else if (call.outcome === 'not-applied' && row !== undefined) {
+      wrong++;
+      say(`row ${call.key} was reported as not applied (${call.error}) and is there, at position ${row.version}`);
     }
   }
   for (const key of rows.keys()) {
     if (tried.has(key)) continue;
-    duplicated++;
+    wrong++;
     say(`row ${key} is there and nobody inserted it`);
   }
-  return { lost, duplicated };
+  return wrong;
+}
+
+function judgeHashes(hashes: readonly HashesAtOp[], say: Say): number {
+  const differing = hashes.filter(isDiverged);
+  for (const { op, hashes: found } of differing) {
+    const each = found.map((hash, replica) => `replica ${replica} ${hash}`).join(', ');
+    say(`state hashes differ at op ${op}: ${each}`);
+  }
+  return differing.length;
 }
 
 /** A row's version is the position of its last write: another one means that the write ran again. */
-function judgeVersions(history: readonly Recorded[], final: FinalState, say: (problem: string) => void): number {
+function judgeVersions(history: readonly Recorded[], final: FinalState, say: Say): number {
   let wrong = 0;
   const positions = new Map<number, number>();
   for (const call of history) {
@@ -105,37 +136,10 @@ function judgeVersions(history: readonly Recorded[], final: FinalState, say: (pr
   return wrong;
 }
 
-function judgeOrder(
-  history: readonly Recorded[],
-  registers: ReadonlyMap<string, FinalRow>,
-  say: (problem: string) => void,
-): boolean {
-  const operations: Operation<RegisterInput, RegisterOutput>[] = [];
-  let end = 0;
-  for (const call of history) {
-    if (Number.isFinite(call.returnedAt)) end = Math.max(end, call.returnedAt);
-    if (call.kind === 'insert' || call.outcome === 'not-applied') continue;
-    if (call.kind === 'read' && call.outcome === 'unknown') continue;
-    const { key, invokedAt, returnedAt } = call;
-    const input: RegisterInput = call.kind === 'read' ? { type: 'read' } : { type: 'write', value: String(call.value) };
-    const output: RegisterOutput =
-      call.kind === 'read'
-        ? { type: 'value', value: call.value === null ? null : String(call.value) }
-        : { type: 'done' };
-    const returned = call.outcome === 'ok' ? { at: returnedAt, output } : null;
-    operations.push({ key, client: String(call.client), input, invokedAt, returned });
-  }
-  // The rows read at the very end are one more read of every register.
-  for (const [key, row] of registers) {
-    const output: RegisterOutput = { type: 'value', value: String(row.value) };
-    operations.push({
-      key,
-      client: 'final',
-      input: { type: 'read' },
-      invokedAt: end + 1,
-      returned: { at: end + 2, output },
-    });
-  }
+type RegisterOperation = Operation<RegisterInput, RegisterOutput>;
+
+function judgeOrder(history: readonly Recorded[], final: FinalState | null, say: Say): boolean {
+  const operations = [...operationsOf(history), ...(final === null ? [] : lastReads(history, final.registers))];
   const verdict = checkLinearizability(registerModel, operations);
   if (verdict.type === 'ok') return true;
   if (verdict.type === 'budget-exceeded') {
@@ -148,4 +152,37 @@ function judgeOrder(
     .map((o) => `${o.client} ${JSON.stringify(o.input)} → ${JSON.stringify(o.returned?.output ?? 'unknown')}`);
   say(`register ${key} is not linearizable; its history ends: ${lastFew.join('; ')}`);
   return false;
+}
+
+/** What is reported as not applied is left out: whoever reads its value has read what nobody wrote. */
+function operationsOf(history: readonly Recorded[]): RegisterOperation[] {
+  const operations: RegisterOperation[] = [];
+  for (const call of history) {
+    if (call.kind === 'insert' || call.outcome === 'not-applied') continue;
+    if (call.kind === 'read' && call.outcome === 'unknown') continue;
+    const { key, invokedAt, returnedAt } = call;
+    const input: RegisterInput = call.kind === 'read' ? { type: 'read' } : { type: 'write', value: String(call.value) };
+    const output: RegisterOutput =
+      call.kind === 'read'
+        ? { type: 'value', value: call.value === null ? null : String(call.value) }
+        : { type: 'done' };
+    const returned = call.outcome === 'ok' ? { at: returnedAt, output } : null;
+    operations.push({ key, client: String(call.client), input, invokedAt, returned });
+  }
+  return operations;
+}
+
+/** The rows read at the very end are one more read of every register. */
+function lastReads(history: readonly Recorded[], registers: ReadonlyMap<string, FinalRow>): RegisterOperation[] {
+  let end = 0;
+  for (const { invokedAt, returnedAt } of history) {
+    end = Math.max(end, Number.isFinite(returnedAt) ? returnedAt : invokedAt);
+  }
+  return [...registers].map(([key, row]) => ({
+    key,
+    client: 'final',
+    input: { type: 'read' },
+    invokedAt: end + 1,
+    returned: { at: end + 2, output: { type: 'value', value: String(row.value) } },
+  }));
 }

@@ -1,10 +1,8 @@
 import { assert } from '@kimberlite/base';
 import { kindOf, showCell, toCell, typeTakes } from './cell.ts';
 import type { Delete, Insert, Update, Upsert } from './command.ts';
-import { Digest } from './digest.ts';
 import type { Draft } from './draft.ts';
-import type { Effect } from './effect.ts';
-import { digestRow } from './entry-digest.ts';
+import { makeRow } from './entry-digest.ts';
 import type { KernelError } from './error.ts';
 import { indexEntryKey, indexPartsKey, rowKey } from './index-entry.ts';
 import { indexEntryOverheadBytes, keyBytesMax, rowBytesMax, rowOverheadBytes } from './limits.ts';
@@ -108,8 +106,6 @@ function shownKey(table: TableState, cells: readonly Cell[]): Row {
   return shown;
 }
 
-const before = new Digest();
-const after = new Digest();
 const noKeys: readonly string[] = [];
 
 /** Finds a row other than `key` that has the same values in a unique index. */
@@ -177,70 +173,55 @@ function moveEntries(
 }
 
 /** Checks and writes a row that was `old` (null: was not there). */
-function writeRow(
-  draft: Draft,
-  table: TableState,
-  key: string,
-  old: StoredRow | null,
-  cells: Cell[],
-  effects: Effect[],
-): Failure {
+function writeRow(draft: Draft, table: TableState, key: string, old: StoredRow | null, cells: Cell[]): Failure {
   assert(key.length <= keyBytesMax, 'a key was measured before its row is written');
   const indexed = table.indexes.length > 0;
   const entries: string[] = [];
   const failure = indexed ? newEntries(draft, table, key, cells, entries) : undefined;
   if (failure !== undefined) return failure;
 
-  const row: StoredRow = { version: draft.position, cells };
-  const newBytes = digestRow(after, table.seed, key, row);
-  if (newBytes - rowOverheadBytes > rowBytesMax) {
-    return reject.rowTooLarge(table, 'row', newBytes - rowOverheadBytes, rowBytesMax);
+  const row = makeRow(table.seed, key, draft.position, cells);
+  if (row.bytes - rowOverheadBytes > rowBytesMax) {
+    return reject.rowTooLarge(table, 'row', row.bytes - rowOverheadBytes, rowBytesMax);
   }
-  const oldBytes = old === null ? 0 : digestRow(before, table.seed, key, old);
+  const rowGrowth = row.bytes - (old === null ? 0 : old.bytes);
   const from = old === null || !indexed ? noKeys : oldEntries(draft, table, key, old);
-  const growth = newBytes - oldBytes + (indexed ? entryBytes(entries) - entryBytes(from) : 0);
+  const growth = rowGrowth + (indexed ? entryBytes(entries) - entryBytes(from) : 0);
   const full = draft.growthProblem(table.tenantId, growth);
   if (full !== undefined) return full;
 
   const own = draft.ownTable(table);
   own.rows = own.rows.set(key, row, draft.edit);
-  own.rowBytes += newBytes - oldBytes;
+  own.rowBytes += rowGrowth;
   if (old !== null) {
-    own.digest.subtract(before);
-    draft.digest.subtract(before);
+    own.digest.subtract(old);
+    draft.digest.subtract(old);
   }
-  own.digest.add(after);
-  draft.digest.add(after);
+  own.digest.add(row);
+  draft.digest.add(row);
   if (indexed) moveEntries(draft, own, old === null ? null : from, entries, key);
   draft.count(own.tenantId, growth);
-  logChange(draft, own, old, row, effects);
+  logChange(draft, own, old, row);
   return undefined;
 }
 
-function removeRow(draft: Draft, table: TableState, key: string, old: StoredRow, effects: Effect[]): void {
+function removeRow(draft: Draft, table: TableState, key: string, old: StoredRow): void {
   const own = draft.ownTable(table);
-  const bytes = digestRow(before, own.seed, key, old);
   const entries = oldEntries(draft, own, key, old);
   own.rows = own.rows.delete(key, draft.edit);
-  own.rowBytes -= bytes;
-  own.digest.subtract(before);
-  draft.digest.subtract(before);
+  own.rowBytes -= old.bytes;
+  own.digest.subtract(old);
+  draft.digest.subtract(old);
   moveEntries(draft, own, entries, null, key);
-  draft.count(own.tenantId, -bytes - entryBytes(entries));
+  draft.count(own.tenantId, -old.bytes - entryBytes(entries));
   assert(own.rowBytes >= 0, 'a table never has negative bytes');
   assert(own.rows.size > 0 || own.rowBytes === 0, 'an empty table has no bytes');
-  logChange(draft, own, old, null, effects);
+  logChange(draft, own, old, null);
 }
 
-function logChange(
-  draft: Draft,
-  table: TableState,
-  old: StoredRow | null,
-  row: StoredRow | null,
-  effects: Effect[],
-): void {
+function logChange(draft: Draft, table: TableState, old: StoredRow | null, row: StoredRow | null): void {
   assert(old !== null || row !== null, 'a change has a before or an after');
-  effects.push({
+  draft.emit({
     type: 'WriteToLog',
     position: draft.position,
     op: draft.op,
@@ -254,11 +235,11 @@ function logChange(
   });
 }
 
-export function applyInsert(draft: Draft, command: Insert, effects: Effect[]): Failure {
+export function applyInsert(draft: Draft, command: Insert): Failure {
   assert(command.tenantId !== 0, 'a tenant id is from 1');
   const table = draft.table(command.tenantId, command.table);
   if (table === undefined) return missingTable(draft, command.tenantId, command.table);
-  const cells: Cell[] = [];
+  const cells = new Array<Cell>(table.columns.length);
   const failure = fillRow(table, command.row, cells);
   if (failure !== undefined) return failure;
   const key = rowKey(table, cells);
@@ -266,14 +247,14 @@ export function applyInsert(draft: Draft, command: Insert, effects: Effect[]): F
   if (tooLarge !== undefined) return tooLarge;
   const old = table.rows.get(key);
   if (old !== undefined) return reject.duplicateKey(table, shownKey(table, cells), old.version);
-  return writeRow(draft, table, key, null, cells, effects);
+  return writeRow(draft, table, key, null, cells);
 }
 
-export function applyUpsert(draft: Draft, command: Upsert, effects: Effect[]): Failure {
+export function applyUpsert(draft: Draft, command: Upsert): Failure {
   assert(command.tenantId !== 0, 'a tenant id is from 1');
   const table = draft.table(command.tenantId, command.table);
   if (table === undefined) return missingTable(draft, command.tenantId, command.table);
-  const cells: Cell[] = [];
+  const cells = new Array<Cell>(table.columns.length);
   const failure = fillRow(table, command.row, cells);
   if (failure !== undefined) return failure;
   const key = rowKey(table, cells);
@@ -284,7 +265,7 @@ export function applyUpsert(draft: Draft, command: Upsert, effects: Effect[]): F
   if (command.ifVersion !== undefined && command.ifVersion !== version) {
     return reject.preconditionFailed(table, shownKey(table, cells), command.ifVersion, version);
   }
-  const refused = writeRow(draft, table, key, old ?? null, cells, effects);
+  const refused = writeRow(draft, table, key, old ?? null, cells);
   if (refused === undefined) draft.result = { inserted: old === undefined };
   return refused;
 }
@@ -303,11 +284,11 @@ function fillSet(table: TableState, set: Row, cells: Cell[]): Failure {
   return undefined;
 }
 
-export function applyUpdate(draft: Draft, command: Update, effects: Effect[]): Failure {
+export function applyUpdate(draft: Draft, command: Update): Failure {
   assert(command.tenantId !== 0, 'a tenant id is from 1');
   const table = draft.table(command.tenantId, command.table);
   if (table === undefined) return missingTable(draft, command.tenantId, command.table);
-  const keyCells: Cell[] = [];
+  const keyCells = new Array<Cell>(table.columns.length);
   const failure = fillKey(table, command.key, keyCells);
   if (failure !== undefined) return failure;
   const key = rowKey(table, keyCells);
@@ -319,14 +300,14 @@ export function applyUpdate(draft: Draft, command: Update, effects: Effect[]): F
     return reject.preconditionFailed(table, shownKey(table, keyCells), command.ifVersion, old.version);
   }
   const cells = old.cells.slice();
-  return fillSet(table, command.set, cells) ?? writeRow(draft, table, key, old, cells, effects);
+  return fillSet(table, command.set, cells) ?? writeRow(draft, table, key, old, cells);
 }
 
-export function applyDelete(draft: Draft, command: Delete, effects: Effect[]): Failure {
+export function applyDelete(draft: Draft, command: Delete): Failure {
   assert(command.tenantId !== 0, 'a tenant id is from 1');
   const table = draft.table(command.tenantId, command.table);
   if (table === undefined) return missingTable(draft, command.tenantId, command.table);
-  const keyCells: Cell[] = [];
+  const keyCells = new Array<Cell>(table.columns.length);
   const failure = fillKey(table, command.key, keyCells);
   if (failure !== undefined) return failure;
   const key = rowKey(table, keyCells);
@@ -337,6 +318,6 @@ export function applyDelete(draft: Draft, command: Delete, effects: Effect[]): F
   if (command.ifVersion !== undefined && command.ifVersion !== old.version) {
     return reject.preconditionFailed(table, shownKey(table, keyCells), command.ifVersion, old.version);
   }
-  removeRow(draft, table, key, old, effects);
+  removeRow(draft, table, key, old);
   return undefined;
 }

@@ -4,7 +4,6 @@ import { showCell, toCell } from './cell.ts';
 import type { CreateIndex, CreateTable, CreateTenant, DeleteTenant, DropIndex, DropTable } from './command.ts';
 import { Digest } from './digest.ts';
 import type { Draft } from './draft.ts';
-import type { Effect } from './effect.ts';
 import { digestEntity, indexPlain, part, rowSeed, tablePlain, tenantPlain } from './entry-digest.ts';
 import type { KernelError } from './error.ts';
 import { indexPartsKey } from './index-entry.ts';
@@ -47,7 +46,7 @@ export function applyCreateTenant(draft: Draft, command: CreateTenant): Failure 
 }
 
 /** Everything of the tenant goes: its tables, its indexes and its remembered outcomes. */
-export function applyDeleteTenant(draft: Draft, command: DeleteTenant, effects: Effect[]): Failure {
+export function applyDeleteTenant(draft: Draft, command: DeleteTenant): Failure {
   const { tenantId } = command;
   assert(tenantId !== 0, 'a tenant id is from 1');
   const tenant = draft.tenant(tenantId);
@@ -56,7 +55,7 @@ export function applyDeleteTenant(draft: Draft, command: DeleteTenant, effects: 
   const doomed: TableState[] = [];
   for (const at = draft.tables.ascend(key); at.key?.startsWith(key) === true; at.next()) doomed.push(at.value);
   assert(doomed.length <= tablesPerTenantMax, 'a tenant has a bounded number of tables');
-  for (const table of doomed) removeTable(draft, table, effects);
+  for (const table of doomed) removeTable(draft, table);
   const window = draft.idempotency.get(key);
   if (window !== undefined) {
     draft.digest.subtract(window.digest);
@@ -69,7 +68,7 @@ export function applyDeleteTenant(draft: Draft, command: DeleteTenant, effects: 
   draft.digest.subtract(entity);
   draft.count(0, -bytes);
   draft.forget();
-  effects.push({ type: 'DeleteFile', name: `tenant/${tenantId}/${tenant.created}` });
+  draft.emit({ type: 'DeleteFile', name: `tenant/${tenantId}/${tenant.created}` });
   return undefined;
 }
 
@@ -138,17 +137,17 @@ export function applyCreateTable(draft: Draft, command: CreateTable): Failure {
   return undefined;
 }
 
-export function applyDropTable(draft: Draft, command: DropTable, effects: Effect[]): Failure {
+export function applyDropTable(draft: Draft, command: DropTable): Failure {
   assert(command.tenantId !== 0, 'a tenant id is from 1');
   const table = draft.table(command.tenantId, command.table);
   if (table === undefined) return missingTable(draft, command.tenantId, command.table);
-  removeTable(draft, table, effects);
+  removeTable(draft, table);
   assert(draft.table(command.tenantId, command.table) === undefined, 'a dropped table is gone');
   return undefined;
 }
 
 /** The sum of the hashes of its rows makes this cost nothing for each row. */
-function removeTable(draft: Draft, table: TableState, effects: Effect[]): void {
+function removeTable(draft: Draft, table: TableState): void {
   for (const indexKey of table.indexes) removeIndex(draft, draft.indexOf(indexKey));
   const bytes = digestEntity(entity, part.table, table.key, tablePlain(table));
   draft.tables = draft.tables.delete(table.key, draft.edit);
@@ -159,7 +158,7 @@ function removeTable(draft: Draft, table: TableState, effects: Effect[]): void {
   const tenant = draft.ownTenant(table.tenantId);
   tenant.tables -= 1;
   assert(tenant.tables >= 0 && tenant.usedBytes >= 0, 'a tenant never has fewer than no tables');
-  effects.push({ type: 'DeleteFile', name: `table/${table.tenantId}/${table.name}/${table.created}` });
+  draft.emit({ type: 'DeleteFile', name: `table/${table.tenantId}/${table.name}/${table.created}` });
 }
 
 function removeIndex(draft: Draft, index: IndexState): void {

@@ -60,36 +60,36 @@ function runQuery(draft: Draft, command: QueryCommand): KernelError | undefined 
 }
 
 /** Does what one command says, or gives the reason why not and changes nothing. */
-function execute(draft: Draft, command: Command, effects: Effect[]): KernelError | undefined {
+function execute(draft: Draft, command: Command): KernelError | undefined {
   switch (command.type) {
     case 'Insert':
-      return applyInsert(draft, command, effects);
+      return applyInsert(draft, command);
     case 'Update':
-      return applyUpdate(draft, command, effects);
+      return applyUpdate(draft, command);
     case 'Upsert':
-      return applyUpsert(draft, command, effects);
+      return applyUpsert(draft, command);
     case 'Delete':
-      return applyDelete(draft, command, effects);
+      return applyDelete(draft, command);
     case 'Query':
       return runQuery(draft, command);
     case 'CreateTenant':
       return applyCreateTenant(draft, command);
     case 'DeleteTenant':
-      return applyDeleteTenant(draft, command, effects);
+      return applyDeleteTenant(draft, command);
     case 'CreateTable':
       return applyCreateTable(draft, command);
     case 'DropTable':
-      return applyDropTable(draft, command, effects);
+      return applyDropTable(draft, command);
     case 'CreateIndex':
       return applyCreateIndex(draft, command);
     case 'DropIndex':
       return applyDropIndex(draft, command);
     case 'Checkpoint':
-      effects.push({ type: 'FlushToDisk', op: draft.op, position: draft.position });
+      draft.emit({ type: 'FlushToDisk', op: draft.op, position: draft.position });
       draft.result = { scheduled: true };
       return undefined;
     case 'Compact':
-      effects.push({ type: 'DeleteFile', name: 'checkpoint/superseded' });
+      draft.emit({ type: 'DeleteFile', name: 'checkpoint/superseded' });
       draft.result = { scheduled: true };
       return undefined;
     case 'SetBudget':
@@ -101,12 +101,12 @@ function execute(draft: Draft, command: Command, effects: Effect[]): KernelError
 }
 
 /** Runs a command that was not seen before. */
-function runFirst(draft: Draft, command: Command, effects: Effect[]): Outcome {
+function runFirst(draft: Draft, command: Command): Outcome {
   draft.result = undefined;
-  const error = execute(draft, command, effects);
+  const error = execute(draft, command);
   const { position, op, timestamp, result } = draft;
   if (error !== undefined) {
-    assert(effects.length === 0, 'a rejected command has no effects but its notification');
+    assert(!draft.emitted, 'a rejected command has no effects but its notification');
     draft.rejected++;
     return { ok: false, error, position };
   }
@@ -117,7 +117,7 @@ function runFirst(draft: Draft, command: Command, effects: Effect[]): Outcome {
 }
 
 /** Runs a command once per idempotency id: later ones get the first outcome, and nothing changes. */
-function runOnce(draft: Draft, command: Command, id: string, effects: Effect[]): Outcome {
+function runOnce(draft: Draft, command: Command, id: string): Outcome {
   const tenantId = windowTenant(command);
   const known = recall(draft, tenantId, id, draft.timestamp);
   const hash = commandHash(command);
@@ -133,7 +133,7 @@ function runOnce(draft: Draft, command: Command, id: string, effects: Effect[]):
     draft.rejected++;
     return { ok: false, error: full, position: draft.position };
   }
-  const outcome = runFirst(draft, command, effects);
+  const outcome = runFirst(draft, command);
   // A retryable rejection may turn out differently next time. A tenant that does not exist remembers nothing:
   // otherwise made-up tenant ids would fill the state.
   const final = outcome.ok || !outcome.error.retryable;
@@ -141,8 +141,8 @@ function runOnce(draft: Draft, command: Command, id: string, effects: Effect[]):
   return outcome;
 }
 
-/** Applies one command to the draft and adds its effects. The last one is the notification of its client. */
-function applyOne(draft: Draft, entry: CommittedCommand, effects: Effect[]): Outcome {
+/** Applies one command to the draft, which keeps its effects. */
+function applyOne(draft: Draft, entry: CommittedCommand): Outcome {
   assert(entry.position === draft.position + 1, 'positions count every command');
   assert(entry.op >= draft.op && entry.timestamp >= draft.timestamp, 'ops and timestamps never go back');
   draft.position = entry.position;
@@ -150,11 +150,14 @@ function applyOne(draft: Draft, entry: CommittedCommand, effects: Effect[]): Out
   draft.timestamp = entry.timestamp;
   const { command } = entry;
   const id = command.type === 'Query' ? undefined : (entry.idempotencyId ?? command.idempotencyId);
-  const outcome = id === undefined ? runFirst(draft, command, effects) : runOnce(draft, command, id, effects);
-  effects.push({ type: 'NotifyClient', session: entry.session, outcome });
-  assert(effects.length > 0, 'every command has at least one effect');
-  return outcome;
+  return id === undefined ? runFirst(draft, command) : runOnce(draft, command, id);
 }
+
+const notification = (entry: CommittedCommand, outcome: Outcome): Effect => ({
+  type: 'NotifyClient',
+  session: entry.session,
+  outcome,
+});
 
 /**
  * Applies one committed command. Total on every validated command: a rejection is an outcome, not an exception,
@@ -162,8 +165,8 @@ function applyOne(draft: Draft, entry: CommittedCommand, effects: Effect[]): Out
  */
 export function applyCommitted(state: KernelState, entry: CommittedCommand): Applied {
   const draft = new Draft(state);
-  const effects: Effect[] = [];
-  const outcome = applyOne(draft, entry, effects);
+  const outcome = applyOne(draft, entry);
+  const effects = draft.takeEffects(notification(entry, outcome));
   const next = draft.finish();
   assert(next.position === state.position + 1, 'the position advances by one');
   return outcome.ok ? { ok: true, state: next, effects } : { ok: false, error: outcome.error, state: next, effects };
@@ -172,12 +175,13 @@ export function applyCommitted(state: KernelState, entry: CommittedCommand): App
 /** Applies commands in order; the same, to the byte, as one at a time, but each tree node is copied once only. */
 export function applyBatch(state: KernelState, entries: readonly CommittedCommand[]): AppliedBatch {
   const draft = new Draft(state);
-  const outcomes: Outcome[] = [];
-  const effects: Effect[][] = [];
+  const outcomes = new Array<Outcome>(entries.length);
+  const effects = new Array<readonly Effect[]>(entries.length);
   for (let i = 0; i < entries.length; i++) {
-    const own: Effect[] = [];
-    outcomes.push(applyOne(draft, entries[i] as CommittedCommand, own));
-    effects.push(own);
+    const entry = entries[i] as CommittedCommand;
+    const outcome = applyOne(draft, entry);
+    outcomes[i] = outcome;
+    effects[i] = draft.takeEffects(notification(entry, outcome));
   }
   const next = draft.finish();
   assert(next.position === state.position + entries.length, 'the position advances by one a command');

@@ -1,5 +1,6 @@
 import { assert, unreachable } from '@kimberlite/base';
 import { canonicalJson, isJsonValue, parseCanonicalJson } from './canonical-json.ts';
+import { ownBytes } from './own-bytes.ts';
 import { isInt64, normalInt, parseBase64, parseInt64, parseIsoTimestamp, toBase64 } from './text-forms.ts';
 import type { Cell, Column, ColumnType, JsonValue, Row, StoredRow, Value } from './value.ts';
 
@@ -22,8 +23,7 @@ export function toCell(type: ColumnType, value: Value): Cell | undefined {
     case 'bool':
       return typeof value === 'boolean' ? value : undefined;
     case 'bytes':
-      // A decoded Uint8Array is a view of the frame it came in; state keeps its own copy.
-      if (value instanceof Uint8Array) return new Uint8Array(value);
+      if (value instanceof Uint8Array) return ownBytes(value);
       return typeof value === 'string' ? parseBase64(value) : undefined;
     case 'json':
       return isJsonValue(value) ? canonicalJson(value) : undefined;

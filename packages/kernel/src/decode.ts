@@ -3,7 +3,7 @@ import { fillIndex, makeTable } from './apply-schema.ts';
 import { canonicalJson, isJsonValue, isRecord, parseCanonicalJson } from './canonical-json.ts';
 import { toCell } from './cell.ts';
 import { Digest } from './digest.ts';
-import { digestEntity, digestRow, indexPlain, type Part, part, tablePlain, tenantPlain } from './entry-digest.ts';
+import { digestEntity, indexPlain, makeRow, type Part, part, tablePlain, tenantPlain } from './entry-digest.ts';
 import { digestOutcome } from './idempotency.ts';
 import { rowKey } from './index-entry.ts';
 import { intKey, namedKey, tenantKey } from './key.ts';
@@ -193,25 +193,25 @@ function readRow(into: Building, key: string, reader: PackedReader, end: number)
   const table = tableOfRow(into, key);
   if (table === undefined) return false;
   const version = reader.i64();
-  const cells: Cell[] = [];
-  for (const column of table.columns) {
+  const { columns } = table;
+  const cells = new Array<Cell>(columns.length);
+  for (let i = 0; i < columns.length; i++) {
     const cell = reader.cell();
-    if (reader.failed || !isCanonicalCell(column, cell)) return false;
-    cells.push(cell);
+    if (reader.failed || !isCanonicalCell(columns[i] as Column, cell)) return false;
+    cells[i] = cell;
   }
   if (reader.at !== end || version < 1 || version > into.position) return false;
   const own = rowKey(table, cells);
   if (table.key + own !== key) return false;
-  const row = { version, cells };
+  const row = makeRow(table.seed, own, version, cells);
   table.rows = table.rows.set(own, row, into.edit);
-  const bytes = digestRow(one, table.seed, own, row);
-  table.rowBytes += bytes;
-  table.digest.add(one);
-  into.digest.add(one);
-  into.usedBytes += bytes;
+  table.rowBytes += row.bytes;
+  table.digest.add(row);
+  into.digest.add(row);
+  into.usedBytes += row.bytes;
   const tenant = into.tenants.get(tenantKey(table.tenantId));
   assert(tenant !== undefined, 'a table was read with its tenant');
-  tenant.usedBytes += bytes;
+  tenant.usedBytes += row.bytes;
   return true;
 }
 

@@ -1,4 +1,5 @@
 import { assert } from '@kimberlite/base';
+import type { Lanes } from './value.ts';
 
 // The state hash is a sum modulo 2^128 of one 128-bit hash per (part, key, value), so adding or removing an
 // entry costs that entry alone and the order of changes does not matter. The hash of an entry is
@@ -7,8 +8,8 @@ import { assert } from '@kimberlite/base';
 
 const hexDigits = '0123456789abcdef';
 
-/** 128 bits as four signed 32-bit lanes, `d` the most significant. Mutable; copy before sharing. */
-export class Digest {
+/** A sum of hashes. Mutable; copy before sharing. */
+export class Digest implements Lanes {
   a: number;
   b: number;
   c: number;
@@ -26,7 +27,7 @@ export class Digest {
   }
 
   /** this := this + other (mod 2^128). */
-  add(other: Digest): void {
+  add(other: Lanes): void {
     const a = (this.a >>> 0) + (other.a >>> 0);
     const b = (this.b >>> 0) + (other.b >>> 0) + (a > 0xffffffff ? 1 : 0);
     const c = (this.c >>> 0) + (other.c >>> 0) + (b > 0xffffffff ? 1 : 0);
@@ -37,7 +38,7 @@ export class Digest {
   }
 
   /** this := this - other (mod 2^128). */
-  subtract(other: Digest): void {
+  subtract(other: Lanes): void {
     const a = (this.a >>> 0) - (other.a >>> 0);
     const b = (this.b >>> 0) - (other.b >>> 0) - (a < 0 ? 1 : 0);
     const c = (this.c >>> 0) - (other.c >>> 0) - (b < 0 ? 1 : 0);

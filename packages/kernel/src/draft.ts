@@ -1,5 +1,6 @@
 import { assert } from '@kimberlite/base';
 import type { Digest } from './digest.ts';
+import type { Effect } from './effect.ts';
 import type { KernelError } from './error.ts';
 import { namedKey, tenantKey } from './key.ts';
 import { type Edit, newEdit, type OrderedMap } from './ordered-map.ts';
@@ -33,6 +34,9 @@ export class Draft {
   /** The table and tenant touched last: batches mostly stay with one. */
   private lastTable: TableState | undefined;
   private lastTenant: TenantState | undefined;
+  /** Effects of the command being applied. Nearly all have at most one, which needs no list of its own. */
+  private firstEffect: Effect | undefined;
+  private moreEffects: Effect[] | undefined;
 
   constructor(state: KernelState) {
     this.position = state.position;
@@ -49,6 +53,32 @@ export class Draft {
     this.rejected = state.metrics.rejected;
     this.replayed = state.metrics.replayed;
     this.result = undefined;
+    this.lastTable = undefined;
+    this.lastTenant = undefined;
+    this.firstEffect = undefined;
+    this.moreEffects = undefined;
+  }
+
+  /** Adds an effect of the command being applied. */
+  emit(effect: Effect): void {
+    if (this.firstEffect === undefined) this.firstEffect = effect;
+    else if (this.moreEffects === undefined) this.moreEffects = [effect];
+    else this.moreEffects.push(effect);
+  }
+
+  /** Whether the command being applied has had effects. */
+  get emitted(): boolean {
+    return this.firstEffect !== undefined;
+  }
+
+  /** The effects of the command just applied, closed by the notification of its client. */
+  takeEffects(notification: Effect): readonly Effect[] {
+    const { firstEffect: first, moreEffects: more } = this;
+    if (first === undefined) return [notification];
+    this.firstEffect = undefined;
+    if (more === undefined) return [first, notification];
+    this.moreEffects = undefined;
+    return [first, ...more, notification];
   }
 
   /** The finished state. The draft, and with it the edit token, must not be used afterwards. */

@@ -74,7 +74,7 @@ export function encode(state: KernelState): Uint8Array[] {
       record(which, key);
     },
     row: ({ table, key, row }) => {
-      writeRowValue(value.reset(), row);
+      writeRowValue(value.reset(), row.version, row.cells);
       record(part.row, table.key + key);
     },
   });
@@ -105,7 +105,7 @@ export function recomputeStateHash(state: KernelState): string {
       sum.add(one);
     },
     row: ({ table, key, row }) => {
-      digestRow(one, rowSeed(table.tenantId, table.name), key, row);
+      digestRow(one, rowSeed(table.tenantId, table.name), key, row.version, row.cells);
       sum.add(one);
     },
   });

@@ -1,6 +1,7 @@
 import { assert } from '@kimberlite/base';
 import { makeTable } from './apply-schema.ts';
 import { canonicalJson } from './canonical-json.ts';
+import { makeRow } from './entry-digest.ts';
 import { rowKey } from './index-entry.ts';
 import { tenantKey } from './key.ts';
 import { newEdit } from './ordered-map.ts';
@@ -128,7 +129,8 @@ export function systemTable(state: Catalogue, name: SystemTable, tenantId: numbe
   const edit = newEdit();
   for (const [cells, version] of rowsOf(state, name, tenantId)) {
     assert(cells.length === table.columns.length, 'a row has a cell for every column');
-    table.rows = table.rows.set(rowKey(table, cells), { version, cells }, edit);
+    const key = rowKey(table, cells);
+    table.rows = table.rows.set(key, makeRow(table.seed, key, version, cells), edit);
   }
   return table;
 }

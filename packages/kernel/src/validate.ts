@@ -1,6 +1,6 @@
 import { ok, type Result } from '@kimberlite/base';
 import { isRecord } from './canonical-json.ts';
-import type { Command, CommandType } from './command.ts';
+import type { Command, CommandType, Delete, Insert, Update, Upsert } from './command.ts';
 import type { KernelError } from './error.ts';
 import { keyColumnsMax } from './limits.ts';
 import { checkColumns, checkPrimaryKey } from './validate-schema.ts';
@@ -92,47 +92,74 @@ function checkTable(value: Unknowns): Result<InTable, KernelError> {
   return table.ok ? ok({ tenantId: tenantId.value, table: table.value }) : table;
 }
 
+// The four commands that come by the hundred are put together member by member: spreading costs more than checking.
+
+interface Optional {
+  ifVersion?: number;
+  idempotencyId?: string;
+}
+
+/** Adds to a new command the optional members that were given. */
+function addGiven(command: Optional, ifVersion: number | undefined, { idempotencyId }: Base): void {
+  if (ifVersion !== undefined) command.ifVersion = ifVersion;
+  if (idempotencyId !== undefined) command.idempotencyId = idempotencyId;
+}
+
+function checkIfVersion(value: Unknowns, low: number): Result<number | undefined, KernelError> {
+  const ifVersion = value['ifVersion'];
+  return ifVersion === undefined ? ok(undefined) : checkWhole(ifVersion, 'ifVersion', low, Number.MAX_SAFE_INTEGER);
+}
+
 function checkInsert(value: Unknowns, base: Base): Checked {
   const at = checkTable(value);
   if (!at.ok) return at;
+  const { tenantId, table } = at.value;
   const row = checkRow(value['row'], 'row');
-  return row.ok ? ok({ type: 'Insert', ...at.value, row: row.value, ...base }) : row;
-}
-
-function checkIfVersion(value: Unknowns, low: number): Result<{ readonly ifVersion?: number }, KernelError> {
-  if (value['ifVersion'] === undefined) return ok({});
-  const ifVersion = checkWhole(value['ifVersion'], 'ifVersion', low, Number.MAX_SAFE_INTEGER);
-  return ifVersion.ok ? ok({ ifVersion: ifVersion.value }) : ifVersion;
+  if (!row.ok) return row;
+  const command: Insert = { type: 'Insert', tenantId, table, row: row.value };
+  addGiven(command, undefined, base);
+  return ok(command);
 }
 
 function checkUpsert(value: Unknowns, base: Base): Checked {
   const at = checkTable(value);
   if (!at.ok) return at;
+  const { tenantId, table } = at.value;
   const row = checkRow(value['row'], 'row');
   if (!row.ok) return row;
   const version = checkIfVersion(value, 0);
-  return version.ok ? ok({ type: 'Upsert', ...at.value, row: row.value, ...version.value, ...base }) : version;
+  if (!version.ok) return version;
+  const command: Upsert = { type: 'Upsert', tenantId, table, row: row.value };
+  addGiven(command, version.value, base);
+  return ok(command);
 }
 
 function checkUpdate(value: Unknowns, base: Base): Checked {
   const at = checkTable(value);
   if (!at.ok) return at;
+  const { tenantId, table } = at.value;
   const key = checkRow(value['key'], 'key');
   if (!key.ok) return key;
   const set = checkRow(value['set'], 'set');
   if (!set.ok) return set;
   const version = checkIfVersion(value, 1);
   if (!version.ok) return version;
-  return ok({ type: 'Update', ...at.value, key: key.value, set: set.value, ...version.value, ...base });
+  const command: Update = { type: 'Update', tenantId, table, key: key.value, set: set.value };
+  addGiven(command, version.value, base);
+  return ok(command);
 }
 
 function checkDelete(value: Unknowns, base: Base): Checked {
   const at = checkTable(value);
   if (!at.ok) return at;
+  const { tenantId, table } = at.value;
   const key = checkRow(value['key'], 'key');
   if (!key.ok) return key;
   const version = checkIfVersion(value, 1);
-  return version.ok ? ok({ type: 'Delete', ...at.value, key: key.value, ...version.value, ...base }) : version;
+  if (!version.ok) return version;
+  const command: Delete = { type: 'Delete', tenantId, table, key: key.value };
+  addGiven(command, version.value, base);
+  return ok(command);
 }
 
 /** `{ type: "Query", query: {…} }`, or the query's members beside the type. */

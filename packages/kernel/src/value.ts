@@ -16,11 +16,24 @@ export type Row = Readonly<Record<string, Value>>;
 /** One canonical value as state holds it; json is its RFC 8785 text. The column's type says how to read it. */
 export type Cell = null | boolean | number | bigint | string | Uint8Array;
 
-/** A row as state holds it: cells in the order of the table's columns. Never changed once made. */
-export interface StoredRow {
+/** 128 bits as four signed 32-bit lanes, `d` the most significant. */
+export interface Lanes {
+  readonly a: number;
+  readonly b: number;
+  readonly c: number;
+  readonly d: number;
+}
+
+/**
+ * A row as state holds it: cells in the order of the table's columns. Never changed once made. Its hash (the lanes)
+ * is kept with it, so that replacing it or taking it away does not mean hashing it again.
+ */
+export interface StoredRow extends Lanes {
   /** Position of the last command that wrote the row. */
   readonly version: number;
   readonly cells: readonly Cell[];
+  /** Derived: bytes it counts for. */
+  readonly bytes: number;
 }
 
 /** A column, normalised: `default` is the value a row gets that leaves the column out. */

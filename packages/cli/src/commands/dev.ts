@@ -1,8 +1,8 @@
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type Context, examples, wholeNumber } from '../context.ts';
+import { nodeCount } from '../dev/node-count.ts';
 import { runDev } from '../dev/run-dev.ts';
-import { UsageFailure } from '../failure.ts';
 
 interface Flags {
   readonly nodes?: 3 | 5;
@@ -11,14 +11,6 @@ interface Flags {
   readonly fresh?: boolean;
   readonly restart: boolean;
   readonly verbose?: boolean;
-}
-
-function nodeCount(text: string): 3 | 5 {
-  if (text === '3') return 3;
-  if (text === '5') return 5;
-  throw new UsageFailure(
-    `--nodes is 3 or 5, not "${text}": an even number of nodes survives no more losses than one less.`,
-  );
 }
 
 export function addDev(program: Command, context: Context): void {
