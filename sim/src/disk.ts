@@ -301,6 +301,11 @@ export class SimDisk implements Disk {
     return found !== undefined && this.durableNames.get(file) === found && found.isSynced(offset, lengthBytes);
   }
 
+  /** One byte as a read would see it; 0 outside the file. */
+  byteAt(file: string, offset: number): number {
+    return this.bytesAt(file, offset, 1)?.[0] ?? 0;
+  }
+
   /** Contents as reads see them now. */
   snapshot(): Map<string, Uint8Array> {
     return new Map([...this.names].map(([name, file]) => [name, file.read(0, file.length)]));
