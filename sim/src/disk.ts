@@ -283,8 +283,10 @@ export class SimDisk implements Disk {
 
   /** Other bytes are found on the platter, silently. */
   replaceBytes(file: string, offset: number, bytes: Uint8Array): void {
+    const before = this.bytesAt(file, offset, bytes.length);
+    assert(before !== undefined, 'the bytes are within the file');
     for (const [i, byte] of bytes.entries()) {
-      const changed = byte ^ (this.existing(file).byteAt(offset + i));
+      const changed = byte ^ (before[i] ?? 0);
       for (let bit = 0; bit < 8; bit++) if ((changed & (1 << bit)) !== 0) this.flipBit(file, offset + i, bit);
     }
   }
