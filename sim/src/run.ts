@@ -46,6 +46,8 @@ export interface RunResult {
   readonly failure: Failure | null;
   readonly traceHash: string;
   readonly stats: RunStats;
+  /** Of each replica that runs at the end. */
+  readonly stateHashes: readonly string[];
   /** Everything that was drawn beforehand; as `options.plan` it pins it. */
   readonly plan: RunPlan;
   /** The faults as they were done; as `options.script`, with the same seed and plan, they give the same run again. */
@@ -111,7 +113,6 @@ class Run {
     while (!done && cluster.failure === null) {
       if (!scheduler.step(Math.min(until, nemesis.nextAtUs))) {
         if (nemesis.nextAtUs > until) break;
-        // Faults come after everything due at their time: a list of them then needs no order numbers of events.
         scheduler.runUntil(nemesis.nextAtUs);
         nemesis.act();
         if (nemesis.isCalm) break;
@@ -151,10 +152,9 @@ class Run {
     const enough = (): boolean => workload.history.acknowledged >= plan.acknowledgedMin && nemesis.struckAll;
     this.within(plan.seconds, () => false);
     for (let round = 0; round < extensionsMax && !nemesis.isCalm && !failed() && !enough(); round++) {
-      nemesis.ease();
+      nemesis.extend();
       this.within(plan.seconds / 2, enough);
     }
-    if (!failed()) cluster.scheduler.runUntil(cluster.scheduler.nowUs, failed);
     if (!failed()) nemesis.calm();
   }
 
@@ -302,6 +302,7 @@ class Run {
         simulatedSeconds: cluster.scheduler.nowUs / 1_000_000,
         exceeded: !nemesis.atlas.exceeded ? 'no' : this.stopped ? 'stopped' : 'went-on',
       },
+      stateHashes: cluster.states.map((state) => state.machine.stateHash(state.state)),
       plan,
       script: nemesis.executed,
       trace: cluster.trace.lines(),

@@ -36,7 +36,7 @@ describe('one seed, one run', () => {
     const plain = runSeed(13, { nodes: 3, seconds: 2, faults: ['crash'] }, platformHasher);
     const kept = runSeed(13, { nodes: 3, seconds: 2, faults: ['crash'], recordTrace: true }, platformHasher);
     expect(kept.traceHash).toBe(plain.traceHash);
-    expect(kept.trace.some((line) => line.includes(' fault crash at '))).toBe(true);
+    expect(kept.trace.some((line) => line.includes(' fault crash: replica '))).toBe(true);
     expect(plain.trace).toHaveLength(0);
   });
 });

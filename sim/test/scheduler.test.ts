@@ -67,13 +67,16 @@ test('a calm link delivers everything once and in order', () => {
 
 test('loss, duplication, reordering and replay happen, are counted, and repeat with the seed', () => {
   const faults = { lossRate: 0.1, duplicateRate: 0.1, replayRate: 0.1, reorder: true, latencyMeanUs: 2000 };
-  const one = runNetwork(4, faults);
-  const two = runNetwork(4, faults);
+  const keepOld = (network: SimNetwork): void => {
+    network.keepsOld = true;
+  };
+  const one = runNetwork(4, faults, keepOld);
+  const two = runNetwork(4, faults, keepOld);
   expect(one.arrived).toEqual(two.arrived);
   const { counts } = one.network;
   for (const name of ['lost', 'duplicated', 'reordered', 'replayed'] as const) expect(counts[name]).toBeGreaterThan(0);
   expect(one.arrived).not.toEqual([...one.arrived].sort((a, b) => a - b));
-  expect(runNetwork(5, faults).arrived).not.toEqual(one.arrived);
+  expect(runNetwork(5, faults, keepOld).arrived).not.toEqual(one.arrived);
 });
 
 test('cuts are one-way, clogs hold, healing lets go', () => {

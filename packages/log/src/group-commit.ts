@@ -64,16 +64,14 @@ export class GroupCommit {
     const { op, id } = prepare.header;
     const { index } = this.options;
     const place = index.holds(op, id) ? index.place(op) : null;
-    if (place !== null) {
-      this.options.mark?.('prepare-there-already');
-      return this.confirm(place, done);
-    }
+    if (place !== null) return this.confirm(place, done);
     this.bodies.push({ prepare, done });
     this.pump();
   }
 
   /** An intact prepare is never written again: it is durable, or it would not be in the index. */
   private confirm(place: Location, done: () => void): void {
+    this.options.mark?.('prepare-there-already');
     this.known += 1;
     this.options.disk.sync(fileName('segment', place.segment), (synced) => {
       if (this.stopped) return;
