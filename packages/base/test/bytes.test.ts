@@ -11,6 +11,7 @@ import {
   encodeUtf8,
   FixedReader,
   FixedWriter,
+  hexOf128,
   isWellFormed,
   sha256,
   toHex,
@@ -92,7 +93,7 @@ describe('text', () => {
 describe('fixed fields', () => {
   it('reads back what was written', () => {
     fc.assert(
-      fc.property(fc.nat(255), fc.nat(0xffff), fc.nat(), fc.maxSafeNat(), bytes, (a, b, c, d, raw) => {
+      fc.property(fc.nat(255), fc.nat(0xffff), fc.nat(0xffff_ffff), fc.maxSafeNat(), bytes, (a, b, c, d, raw) => {
         const writer = new FixedWriter(31 + raw.length);
         writer.u8(a).u16(b).u32(c).u64(d).hex128('0123456789abcdef'.repeat(2)).raw(raw);
         const reader = new FixedReader(writer.bytes);
@@ -102,6 +103,22 @@ describe('fixed fields', () => {
         expect(reader.failed).toBe(false);
         reader.u8();
         expect(reader.failed).toBe(true);
+      }),
+    );
+  });
+
+  it('writing past the end is a broken invariant', () => {
+    const writer = new FixedWriter(3).u16(1);
+    expect(() => writer.u16(2)).toThrow(/fit/);
+    expect(() => new FixedWriter(7).u64(1)).toThrow(/fit/);
+    expect(() => new FixedWriter(15).hex128('0'.repeat(32))).toThrow(/fit/);
+  });
+
+  it('the hex digits of 16 bytes are those of toHex, anywhere', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ minLength: 16, maxLength: 40 }), fc.nat(), (data, n) => {
+        const at = n % (data.length - 15);
+        return hexOf128(data, at) === toHex(data.subarray(at, at + 16));
       }),
     );
   });
