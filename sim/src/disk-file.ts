@@ -1,54 +1,141 @@
 import { assert, type RandomState, randomChance, randomInt } from '@kimberlite/base';
+import { zeroedBytes } from './slab.ts';
 
 /** The unit a disk writes whole: a torn write ends at one of its borders. */
 export const simSectorBytes = 512;
-
-interface SectorVersion {
-  readonly sequence: number;
-  readonly bytes: Uint8Array;
-}
+const sectorsPerPage = 8;
+const pageBytes = simSectorBytes * sectorsPerPage;
 
 /**
- * One file as a page cache over a platter. `current` is what reads see. For every sector that was written and not
+ * Contents of one page, never changed in place but by `flipBit`: a write makes a new array. Null is all zeros,
+ * so that a preallocated file costs nothing until it is written.
+ */
+type Page = Uint8Array | null;
+
+interface PageVersion {
+  readonly sequence: number;
+  page: Page;
+  /** Bit per sector that this write touched; the first version, what was there before, has all of them. */
+  readonly touched: number;
+}
+
+/** A page with sectors that were written and not synced. */
+interface DirtyPage {
+  /** Oldest first; the last one is current. */
+  readonly versions: PageVersion[];
+  /** For each sector the sequence of the write that made it dirty, 0 while it is clean. */
+  readonly since: number[];
+  /** For each sector the sequence of the last write to it. */
+  readonly last: number[];
+  /** For each sector: writes up to here are durable. */
+  readonly durable: number[];
+}
+
+interface DirtySector {
+  readonly since: number;
+  readonly page: number;
+  readonly sector: number;
+}
+
+const allSectors = (1 << sectorsPerPage) - 1;
+
+/**
+ * One file as a page cache over a platter. Reads see the current pages. For every sector that was written and not
  * synced, all versions since the last durable one are kept, since a crash may leave any of them.
  */
 export class SimDiskFile {
-  current: Uint8Array;
   /** False until the first sync: a crash may leave a new file of any length. */
   everSynced: boolean;
   /** Sectors the drive cannot read until they are written again. */
   readonly unreadable = new Set<number>();
-  private readonly dirty = new Map<number, SectorVersion[]>();
+  private size: number;
+  private readonly pages: Page[];
+  private readonly dirty = new Map<number, DirtyPage>();
   private sequence = 0;
 
-  constructor(current: Uint8Array, everSynced: boolean) {
-    this.current = current;
+  constructor(size: number, everSynced: boolean) {
+    this.size = size;
     this.everSynced = everSynced;
+    this.pages = Array.from({ length: Math.ceil(size / pageBytes) }, () => null);
   }
 
-  private sector(number: number): Uint8Array {
-    return this.current.slice(number * simSectorBytes, (number + 1) * simSectorBytes);
+  /** A file with these contents, all durable. */
+  static of(contents: Uint8Array): SimDiskFile {
+    const file = new SimDiskFile(contents.length, true);
+    for (let page = 0; page < file.pages.length; page++) {
+      const bytes = new Uint8Array(pageBytes);
+      bytes.set(contents.subarray(page * pageBytes, (page + 1) * pageBytes));
+      file.pages[page] = bytes;
+    }
+    return file;
   }
 
-  /** `keep` chooses the sectors that are written at all. */
-  write(offset: number, bytes: Uint8Array, keep: (sector: number) => boolean = () => true): void {
-    assert(offset >= 0 && offset + bytes.length <= this.current.length, 'a write stays within the file');
+  get length(): number {
+    return this.size;
+  }
+
+  /** A copy of a range. */
+  read(offset: number, length: number): Uint8Array {
+    assert(offset >= 0 && offset + length <= this.size, 'a read stays within the file');
+    const bytes = zeroedBytes(length);
+    for (let at = offset; at < offset + length; ) {
+      const page = this.pages[Math.floor(at / pageBytes)] ?? null;
+      const within = at % pageBytes;
+      const count = Math.min(pageBytes - within, offset + length - at);
+      if (page !== null) bytes.set(page.subarray(within, within + count), at - offset);
+      at += count;
+    }
+    return bytes;
+  }
+
+  /** One byte as a read would see it; 0 outside the file. */
+  byteAt(offset: number): number {
+    if (offset >= this.size) return 0;
+    return this.pages[Math.floor(offset / pageBytes)]?.[offset % pageBytes] ?? 0;
+  }
+
+  /**
+   * `keep` chooses the sectors that are written at all. `bytes` belongs to the file from now on.
+   */
+  write(offset: number, bytes: Uint8Array, keep: ((sector: number) => boolean) | null = null): void {
+    assert(offset >= 0 && offset + bytes.length <= this.size, 'a write stays within the file');
     if (bytes.length === 0) return;
     this.sequence += 1;
-    const first = Math.floor(offset / simSectorBytes);
-    const last = Math.floor((offset + bytes.length - 1) / simSectorBytes);
-    for (let sector = first; sector <= last; sector++) {
-      if (!keep(sector)) continue;
-      let versions = this.dirty.get(sector);
-      if (versions === undefined) {
-        versions = [{ sequence: 0, bytes: this.sector(sector) }];
-        this.dirty.set(sector, versions);
+    const end = offset + bytes.length;
+    for (let number = Math.floor(offset / pageBytes); number * pageBytes < end; number++) {
+      const start = number * pageBytes;
+      const from = Math.max(offset, start);
+      const to = Math.min(end, start + pageBytes);
+      const first = Math.floor((from - start) / simSectorBytes);
+      const last = Math.floor((to - 1 - start) / simSectorBytes);
+      let touched = 0;
+      for (let sector = first; sector <= last; sector++) {
+        if (keep === null || keep(number * sectorsPerPage + sector)) touched |= 1 << sector;
       }
-      const from = Math.max(offset, sector * simSectorBytes);
-      const to = Math.min(offset + bytes.length, (sector + 1) * simSectorBytes);
-      this.current.set(bytes.subarray(from - offset, to - offset), from);
-      versions.push({ sequence: this.sequence, bytes: this.sector(sector) });
-      this.unreadable.delete(sector);
+      if (touched !== 0) this.writePage(number, touched, bytes.subarray(from - offset, to - offset), from - start);
+    }
+  }
+
+  private writePage(number: number, touched: number, part: Uint8Array, at: number): void {
+    const before = this.pages[number] ?? null;
+    const page = overlay(before, touched, part, at);
+    this.pages[number] = page;
+    let dirty = this.dirty.get(number);
+    if (dirty === undefined) {
+      dirty = {
+        versions: [{ sequence: 0, page: before, touched: allSectors }],
+        since: [0, 0, 0, 0, 0, 0, 0, 0],
+        last: [0, 0, 0, 0, 0, 0, 0, 0],
+        durable: [0, 0, 0, 0, 0, 0, 0, 0],
+      };
+      this.dirty.set(number, dirty);
+    }
+    dirty.versions.push({ sequence: this.sequence, page, touched });
+    for (let sector = 0; sector < sectorsPerPage; sector++) {
+      if ((touched & (1 << sector)) === 0) continue;
+      if (dirty.since[sector] === 0) dirty.since[sector] = this.sequence;
+      dirty.last[sector] = this.sequence;
+      if (this.unreadable.size > 0) this.unreadable.delete(number * sectorsPerPage + sector);
     }
   }
 
@@ -60,44 +147,98 @@ export class SimDiskFile {
   /** A sync that started at `point` has ended well: later writes stay undecided. */
   synced(point: number): void {
     this.everSynced = true;
-    for (const sector of [...this.dirty.keys()]) this.syncedSector(sector, point);
+    for (const number of [...this.dirty.keys()]) this.syncedPage(number, point, 0, sectorsPerPage - 1);
   }
 
   /** The same for the sectors of one write. */
   syncedRange(point: number, offset: number, lengthBytes: number): void {
+    const first = Math.floor(offset / simSectorBytes);
     const last = Math.floor((offset + lengthBytes - 1) / simSectorBytes);
-    for (let sector = Math.floor(offset / simSectorBytes); sector <= last; sector++) this.syncedSector(sector, point);
+    for (let page = Math.floor(first / sectorsPerPage); page * sectorsPerPage <= last; page++) {
+      const start = page * sectorsPerPage;
+      this.syncedPage(page, point, Math.max(0, first - start), Math.min(sectorsPerPage - 1, last - start));
+    }
   }
 
-  private syncedSector(sector: number, point: number): void {
-    const versions = this.dirty.get(sector);
-    if (versions === undefined) return;
-    let durable = 0;
-    for (const [i, version] of versions.entries()) if (version.sequence <= point) durable = i;
-    if (durable === versions.length - 1) this.dirty.delete(sector);
-    else this.dirty.set(sector, versions.slice(durable));
+  private syncedPage(number: number, point: number, first: number, last: number): void {
+    const dirty = this.dirty.get(number);
+    if (dirty === undefined) return;
+    for (let sector = first; sector <= last; sector++) {
+      dirty.durable[sector] = Math.max(point, dirty.durable[sector] ?? 0);
+      if ((dirty.last[sector] ?? 0) <= point) dirty.since[sector] = 0;
+    }
+    if (dirty.since.every((since) => since === 0)) this.dirty.delete(number);
   }
 
   /** Flips a bit in the cache and in everything a crash may bring back. */
   flipBit(offset: number, bit: number): void {
-    this.current[offset] = (this.current[offset] ?? 0) ^ (1 << bit);
-    const within = offset % simSectorBytes;
-    for (const { bytes } of this.dirty.get(Math.floor(offset / simSectorBytes)) ?? []) {
-      bytes[within] = (bytes[within] ?? 0) ^ (1 << bit);
-    }
+    const number = Math.floor(offset / pageBytes);
+    const within = offset % pageBytes;
+    const versions = this.dirty.get(number)?.versions ?? [];
+    // Arrays are shared between versions, and the last one is the current page: each flips once.
+    const flipped = new Set<Uint8Array>();
+    const flip = (page: Page): Uint8Array => {
+      const bytes = page ?? new Uint8Array(pageBytes);
+      if (!flipped.has(bytes)) bytes[within] = (bytes[within] ?? 0) ^ (1 << bit);
+      flipped.add(bytes);
+      return bytes;
+    };
+    for (const version of versions) version.page = flip(version.page);
+    this.pages[number] = versions.at(-1)?.page ?? flip(this.pages[number] ?? null);
   }
 
   /** Power is gone: every sector that was not synced becomes one of its versions. */
   loseUnsynced(random: RandomState): void {
-    for (const [sector, versions] of this.dirty) {
+    for (const { page, sector } of this.dirtySectors()) {
+      const versions = this.versionsOf(page, sector);
       const chosen = versions[randomInt(random, 0, versions.length - 1)];
-      if (chosen !== undefined) this.current.set(chosen.bytes, sector * simSectorBytes);
+      if (chosen === undefined) continue;
+      const from = sector * simSectorBytes;
+      const part = chosen.page?.subarray(from, from + simSectorBytes) ?? new Uint8Array(simSectorBytes);
+      this.pages[page] = overlay(this.pages[page] ?? null, 1 << sector, part, from);
     }
     this.dirty.clear();
     if (!this.everSynced && randomChance(random, 0.5)) {
-      const sectors = Math.floor(this.current.length / simSectorBytes);
-      this.current = this.current.slice(0, randomInt(random, 0, sectors) * simSectorBytes);
+      const sectors = Math.floor(this.size / simSectorBytes);
+      this.truncate(randomInt(random, 0, sectors) * simSectorBytes);
     }
     this.everSynced = true;
   }
+
+  /** In the order in which they became dirty. */
+  private dirtySectors(): readonly DirtySector[] {
+    const found: DirtySector[] = [];
+    for (const [page, dirty] of this.dirty) {
+      for (const [sector, since] of dirty.since.entries()) if (since > 0) found.push({ since, page, sector });
+    }
+    return found.sort((a, b) => a.since - b.since || a.page - b.page || a.sector - b.sector);
+  }
+
+  /** What a crash may leave of a sector: what is durable, and every later write. */
+  private versionsOf(page: number, sector: number): readonly PageVersion[] {
+    const dirty = this.dirty.get(page);
+    const touching = (dirty?.versions ?? []).filter(({ touched }) => (touched & (1 << sector)) !== 0);
+    const point = dirty?.durable[sector] ?? 0;
+    // The version before the first write has sequence 0, so there always is one.
+    return touching.slice(touching.findLastIndex(({ sequence }) => sequence <= point));
+  }
+
+  private truncate(size: number): void {
+    this.size = size;
+    this.pages.length = Math.ceil(size / pageBytes);
+  }
+}
+
+/** The page with the touched sectors of `part`, which starts at byte `at` of it. */
+function overlay(before: Page, touched: number, part: Uint8Array, at: number): Uint8Array {
+  if (part.length === pageBytes && touched === allSectors) return part;
+  const page = zeroedBytes(pageBytes);
+  if (before !== null) page.set(before);
+  for (let sector = 0; sector < sectorsPerPage; sector++) {
+    if ((touched & (1 << sector)) === 0) continue;
+    const from = Math.max(at, sector * simSectorBytes);
+    const to = Math.min(at + part.length, (sector + 1) * simSectorBytes);
+    page.set(part.subarray(from - at, to - at), from);
+  }
+  return page;
 }

@@ -1,6 +1,7 @@
 import { assert, err, ok, type RandomState, type Result, randomChance, randomInt, randomPick } from '@kimberlite/base';
 import type { Completion, Disk, DiskError } from '@kimberlite/log';
 import { SimDiskFile, simSectorBytes } from './disk-file.ts';
+import { copyOf } from './slab.ts';
 
 /** What may go wrong, and how fast things are. May be changed while the disk runs. */
 export interface DiskFaults {
@@ -74,7 +75,7 @@ export class SimDisk implements Disk {
   constructor(options: SimDiskOptions) {
     this.options = options;
     this.faults = { ...noFaults, ...options.faults };
-    for (const [name, bytes] of options.contents ?? []) this.names.set(name, new SimDiskFile(bytes.slice(), true));
+    for (const [name, bytes] of options.contents ?? []) this.names.set(name, SimDiskFile.of(bytes));
     this.durableNames = new Map(this.names);
   }
 
@@ -108,7 +109,7 @@ export class SimDisk implements Disk {
     this.later('create', file, done, () => {
       if (this.names.has(file)) return err('exists');
       if (this.usedBytes() + sizeBytes > this.faults.capacityBytes) return err('no-space');
-      const created = new SimDiskFile(new Uint8Array(sizeBytes), false);
+      const created = new SimDiskFile(sizeBytes, false);
       this.names.set(file, created);
       this.changes.push({ type: 'create', name: file, file: created });
       return ok(undefined);
@@ -118,7 +119,7 @@ export class SimDisk implements Disk {
   size(file: string, done: Completion<number>): void {
     this.later('size', file, done, () => {
       const found = this.names.get(file);
-      return found === undefined ? err('missing') : ok(found.current.length);
+      return found === undefined ? err('missing') : ok(found.length);
     });
   }
 
@@ -126,27 +127,26 @@ export class SimDisk implements Disk {
     this.later('read', file, done, () => {
       const found = this.names.get(file);
       if (found === undefined) return err('missing');
-      if (offset < 0 || offset + lengthBytes > found.current.length) return err('short');
+      if (offset < 0 || offset + lengthBytes > found.length) return err('short');
       if (this.chance(this.faults.readErrorChance)) return err('io');
       const last = Math.floor((offset + lengthBytes - 1) / simSectorBytes);
-      for (const sector of found.unreadable) {
-        if (sector >= Math.floor(offset / simSectorBytes) && sector <= last) return err('io');
-      }
+      const first = Math.floor(offset / simSectorBytes);
+      for (const sector of found.unreadable) if (sector >= first && sector <= last) return err('io');
       if (lengthBytes > 0 && this.chance(this.faults.rotChance)) {
         this.flipBit(file, offset + randomInt(this.random, 0, lengthBytes - 1), randomInt(this.random, 0, 7));
       }
-      return ok(found.current.slice(offset, offset + lengthBytes));
+      return ok(found.read(offset, lengthBytes));
     });
   }
 
   write(file: string, offset: number, bytes: Uint8Array, done: Completion<void>): void {
     const target = this.names.get(file);
-    const flying = target === undefined ? null : { file: target, offset, bytes: bytes.slice() };
+    const flying = target === undefined ? null : { file: target, offset, bytes: copyOf(bytes) };
     if (flying !== null) this.flying.add(flying);
     this.later('write', file, done, () => {
       if (flying === null) return err('missing');
       this.flying.delete(flying);
-      if (offset < 0 || offset + bytes.length > flying.file.current.length) return err('short');
+      if (offset < 0 || offset + bytes.length > flying.file.length) return err('short');
       if (this.chance(this.faults.writeErrorChance)) {
         flying.file.write(offset, flying.bytes, () => randomChance(this.random, 0.5));
         return err('io');
@@ -160,7 +160,7 @@ export class SimDisk implements Disk {
   private landing({ file, offset, bytes }: FlyingWrite): number {
     if (!this.chance(this.faults.misdirectedWriteChance)) return offset;
     const within = offset % simSectorBytes;
-    const sectors = Math.floor((file.current.length - bytes.length - within) / simSectorBytes);
+    const sectors = Math.floor((file.length - bytes.length - within) / simSectorBytes);
     return sectors < 0 ? offset : within + randomInt(this.random, 0, sectors) * simSectorBytes;
   }
 
@@ -245,7 +245,7 @@ export class SimDisk implements Disk {
   kill(): void {
     this.boot += 1;
     for (const { file, offset, bytes } of this.flying) {
-      const fits = offset >= 0 && offset + bytes.length <= file.current.length;
+      const fits = offset >= 0 && offset + bytes.length <= file.length;
       if (fits) file.write(offset, bytes, () => randomChance(this.random, 0.5));
     }
     this.flying = new Set();
@@ -254,14 +254,14 @@ export class SimDisk implements Disk {
   /** Flips one bit on the platter, silently. */
   flipBit(file: string, offset: number, bit: number): void {
     const found = this.existing(file);
-    assert(offset < found.current.length, 'the bit is within the file');
+    assert(offset < found.length, 'the bit is within the file');
     found.flipBit(offset, bit);
   }
 
   /** Flips one bit anywhere; returns where. */
   rot(): { readonly file: string; readonly offset: number; readonly bit: number } {
     const file = randomPick(this.random, [...this.names.keys()].sort());
-    const offset = randomInt(this.random, 0, this.existing(file).current.length - 1);
+    const offset = randomInt(this.random, 0, this.existing(file).length - 1);
     const bit = randomInt(this.random, 0, 7);
     this.flipBit(file, offset, bit);
     return { file, offset, bit };
@@ -274,13 +274,28 @@ export class SimDisk implements Disk {
 
   usedBytes(): number {
     let used = 0;
-    for (const file of this.names.values()) used += file.current.length;
+    for (const file of this.names.values()) used += file.length;
     return used;
+  }
+
+  /** Names now, sorted. */
+  fileNames(): readonly string[] {
+    return [...this.names.keys()].sort();
+  }
+
+  /** Bytes of a file; 0 when there is none of that name. */
+  sizeOf(file: string): number {
+    return this.names.get(file)?.length ?? 0;
+  }
+
+  /** One byte as a read would see it; 0 outside the file. */
+  byteAt(file: string, offset: number): number {
+    return this.names.get(file)?.byteAt(offset) ?? 0;
   }
 
   /** Contents as reads see them now. */
   snapshot(): Map<string, Uint8Array> {
-    return new Map([...this.names].map(([name, file]) => [name, file.current.slice()]));
+    return new Map([...this.names].map(([name, file]) => [name, file.read(0, file.length)]));
   }
 
   private existing(file: string): SimDiskFile {
