@@ -13,19 +13,14 @@ import { Host } from '@kimberlite/host';
 import type { KernelState } from '@kimberlite/kernel';
 import { formatLog, type Geometry } from '@kimberlite/log';
 import { encodeDurableState, initialDurableState, type Replica, type StateMachine } from '@kimberlite/vsr';
-import {
-  type Codec,
-  createCodec,
-  createKernelStateMachine,
-  decodeCommands,
-  decodeOutcomes,
-  type MemberAddress,
-} from '@kimberlite/wire';
+import { type Codec, createCodec, createKernelStateMachine, type MemberAddress } from '@kimberlite/wire';
 import type { Checker, DurableViews, Failure, FailureKind } from './checkers/checker.ts';
+import { type CheckerHooks, hooksOf } from './checkers/hooks.ts';
 import { ClientLinks } from './client-links.ts';
 import { SimClock } from './clock.ts';
 import { SimDisk } from './disk.ts';
 import { watchSuperblock } from './durable-views.ts';
+import { Executions } from './executions.ts';
 import { Machine, type MachineOutlets } from './machine.ts';
 import { SimNetwork } from './network.ts';
 import type { RunOptions } from './options.ts';
@@ -79,7 +74,8 @@ export class Cluster {
   readonly expectedToStop = new Set<number>();
   private readonly setup: ClusterSetup;
   private readonly random: RandomState;
-  private readonly checkers: readonly Checker[];
+  private readonly hooks: CheckerHooks;
+  private readonly executions = new Executions();
   /** Read off each disk as it syncs. */
   private readonly durableViews: DurableViews[] = [];
   private readonly members: readonly MemberAddress[];
@@ -96,7 +92,7 @@ export class Cluster {
     this.random = this.scheduler.random('cluster');
     this.hasher = setup.hasher ?? sha256Hasher;
     this.codec = createCodec({ hasher: this.hasher });
-    this.checkers = setup.createCheckers((kind, message) => this.fail(kind, message));
+    this.hooks = hooksOf(setup.createCheckers((kind, message) => this.fail(kind, message)));
     const { scheduler, trace, nodes } = this;
     this.members = Array.from({ length: nodes }, (_, index) => ({
       replica: index as ReplicaId,
@@ -211,11 +207,11 @@ export class Cluster {
   }
 
   tellReturned(call: Parameters<NonNullable<Checker['returned']>>[0]): void {
-    for (const checker of this.checkers) checker.returned?.(call);
+    for (const returned of this.hooks.returned) returned(call);
   }
 
   tellEnded(ending: Parameters<NonNullable<Checker['ended']>>[0]): void {
-    for (const checker of this.checkers) checker.ended?.(ending);
+    for (const ended of this.hooks.ended) ended(ending);
   }
 
   private keepDurableViews(index: number, { view, logView }: DurableViews): void {
@@ -261,7 +257,7 @@ export class Cluster {
         this.note('down', `replica ${from}`);
         this.network.reset(from);
         this.links.nodeDown(from, randomInt(this.random, 0, 3) === 0);
-        for (const checker of this.checkers) checker.down?.(from);
+        for (const down of this.hooks.down) down(from);
       },
       turned: (from) => this.turned(from),
     };
@@ -283,7 +279,7 @@ export class Cluster {
       this.highestCommit = state.commit;
       this.counts.commits = state.commit;
     }
-    for (const checker of this.checkers) checker.turned?.(index, state);
+    for (const turned of this.hooks.turned) turned(index, state);
   }
 
   private watchedCodec(index: number, alive: () => boolean): Codec {
@@ -292,7 +288,7 @@ export class Cluster {
       ...codec,
       encodePeerMessage: (message) => {
         const durable = this.durableViews[index] ?? nothingDurable;
-        if (alive()) for (const checker of this.checkers) checker.sent?.(index, message, durable);
+        if (alive()) for (const sent of this.hooks.sent) sent(index, message, durable);
         return codec.encodePeerMessage(message);
       },
     };
@@ -308,17 +304,11 @@ export class Cluster {
       apply: (state, request) => {
         const applied = machine.apply(state, request);
         if (!alive()) return applied;
-        const commands = decodeCommands(request.body);
-        const outcomes = decodeOutcomes(applied.reply);
-        const execution = {
-          replica,
-          request,
-          commands: commands.ok ? commands.value : [],
-          outcomes: outcomes.ok ? outcomes.value : [],
-          position: machine.position(applied.state),
-          stateHash: machine.stateHash(applied.state),
-        };
-        for (const checker of this.checkers) checker.executed?.(execution);
+        const position = machine.position(applied.state);
+        const { commands, outcomes } = this.executions.decode(position, request.body, applied.reply);
+        const stateHash = machine.stateHash(applied.state);
+        const execution = { replica, request, commands, outcomes, position, stateHash };
+        for (const executed of this.hooks.executed) executed(execution);
         return applied;
       },
     };

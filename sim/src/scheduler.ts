@@ -12,7 +12,7 @@ export interface Scheduled {
 export const pendingEventsMax = 1_000_000;
 
 const before = (a: Scheduled, b: Scheduled): boolean =>
-  a.timeUs !== b.timeUs ? a.timeUs < b.timeUs : a.sequence < b.sequence;
+  a.timeUs < b.timeUs || (a.timeUs === b.timeUs && a.sequence < b.sequence);
 
 /**
  * Virtual time in microseconds and everything that waits for it. Events at one time run in the order in
@@ -83,35 +83,40 @@ export class Scheduler {
 
   private push(item: Scheduled): void {
     const heap = this.heap;
+    const { timeUs } = item;
     let at = heap.length;
     heap.push(item);
     while (at > 0) {
       const parent = (at - 1) >> 1;
       const above = heap[parent] as Scheduled;
-      if (!before(item, above)) break;
+      // A new item has the highest sequence: at its own time it comes last.
+      if (above.timeUs <= timeUs) break;
       heap[at] = above;
       at = parent;
     }
     heap[at] = item;
   }
 
-  private pop(): Scheduled | undefined {
+  /** Takes the first item away: the last one sinks from its place. */
+  private pop(): void {
     const heap = this.heap;
-    const top = heap[0];
     const last = heap.pop();
-    if (top === undefined || last === undefined || heap.length === 0) return top;
+    const { length } = heap;
+    if (last === undefined || length === 0) return;
     let at = 0;
-    for (;;) {
-      let child = 2 * at + 1;
-      if (child >= heap.length) break;
-      const right = heap[child + 1];
-      if (right !== undefined && before(right, heap[child] as Scheduled)) child += 1;
-      const below = heap[child] as Scheduled;
+    for (let child = 1; child < length; child = 2 * at + 1) {
+      let below = heap[child] as Scheduled;
+      if (child + 1 < length) {
+        const right = heap[child + 1] as Scheduled;
+        if (before(right, below)) {
+          below = right;
+          child += 1;
+        }
+      }
       if (!before(below, last)) break;
       heap[at] = below;
       at = child;
     }
     heap[at] = last;
-    return top;
   }
 }
