@@ -7,7 +7,14 @@ export * from './checkers/register.ts';
 export { createSimDisk, type DiskFaults, noFaults, SimDisk, type SimDiskOptions } from './disk.ts';
 export { type CostPerCall, compareDegraded, type DegradedReport } from './degraded.ts';
 export {
+  type CampaignOptions,
+  executeRun,
   explainFailure,
+  lostRun,
+  repeatEvery,
+  replayCommand,
+  type Runner,
+  type RunReport,
   type SimulationOptions,
   type SimulationProgress,
   type SimulationReport,
@@ -15,4 +22,5 @@ export {
 } from './entry.ts';
 export { type FaultKind, faultKinds, type Plants, type RunOptions } from './options.ts';
 export { type RunResult, type RunStats, runSeed } from './run.ts';
+export { type CampaignSummary, type Distribution } from './tally.ts';
 export { formatUs } from './trace.ts';

@@ -1,8 +1,19 @@
 import { randomInt } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import { nodeHasher } from '@kimberlite/node';
-import { explainFailure, type SimulationProgress, type SimulationReport, simulate } from '@kimberlite/sim';
+import {
+  type CampaignOptions,
+  explainFailure,
+  type FaultKind,
+  faultKinds,
+  type SimulationReport,
+  simulate,
+} from '@kimberlite/sim';
 import type { Command } from 'commander';
 import { type Context, examples, printJson, wholeNumber, withJson } from '../context.ts';
+import { UsageFailure } from '../failure.ts';
+import { createWorkerRunner } from '../sim/runners.ts';
+import { progressLine, summaryLines } from '../sim/summary.ts';
 import { line, type Terminal } from '../terminal.ts';
 
 interface Flags {
@@ -10,18 +21,33 @@ interface Flags {
   readonly runs?: number;
   readonly minutes?: number;
   readonly nodes?: number;
+  readonly faults?: readonly FaultKind[];
+  readonly jobs?: number;
   readonly json?: boolean;
 }
 
 /** Failures shown with their trace; the seeds of the others are enough to come back to them. */
 const explainedMax = 1;
+const jobsMax = 256;
+/** The progress line is drawn no more often than this. */
+const drawEveryMs = 100;
+
+const isFaultKind = (text: string): text is FaultKind => faultKinds.some((kind) => kind === text);
+
+function parseFaults(text: string): readonly FaultKind[] {
+  return text.split(',').map((kind) => {
+    if (!isFaultKind(kind)) throw new UsageFailure(`--faults knows no "${kind}"; there are ${faultKinds.join(', ')}.`);
+    return kind;
+  });
+}
 
 export function addSim(program: Command, context: Context): void {
   const command = withJson(program.command('sim'))
     .summary('the deterministic simulator')
     .description(
       'Runs whole clusters in one process, over a simulated network, clock and disk, under faults drawn from a seed.\n' +
-        'The same seed gives the same run, event by event. Exit code 1 if a run fails.',
+        'The same seed gives the same run, event by event. Ctrl-C ends a campaign and prints what it has so far.\n' +
+        'Exit code 1 if a run fails.',
     )
     .option(
       '--seed <n>',
@@ -35,52 +61,71 @@ export function addSim(program: Command, context: Context): void {
     )
     .option('--minutes <n>', 'how long', wholeNumber('--minutes', 1, 100_000))
     .option('--nodes <n>', 'replicas in each cluster (default: drawn from the seed)', wholeNumber('--nodes', 1, 6))
+    .option('--faults <list>', `kinds of fault, with commas between (default: drawn from the seed)`, parseFaults)
+    .option('--jobs <n>', 'runs at once (default: one for each core)', wholeNumber('--jobs', 1, jobsMax))
     .action(async (flags: Flags) => {
       process.exitCode = await act(context, flags);
     });
   examples(command, [
     ['a hundred runs', 'kimberlite sim --runs 100'],
     ['one run again, to look into it', 'kimberlite sim --seed 4711'],
+    ['only crashes and partitions, on five replicas', 'kimberlite sim --runs 100 --nodes 5 --faults crash,partition'],
     ['all night', 'kimberlite sim --minutes 480 --json'],
   ]);
 }
 
 async function act(context: Context, flags: Flags): Promise<0 | 1> {
   const { terminal } = context;
-  const { nodes, runs, minutes } = flags;
-  const seed = flags.seed ?? randomInt(2 ** 32);
-  const abort = new AbortController();
-  process.once('SIGINT', () => abort.abort());
-  const report = await simulate({
-    seed,
-    hasher: nodeHasher,
-    signal: abort.signal,
+  const { nodes, faults } = flags;
+  const campaign: CampaignOptions = {
     ...(nodes === undefined ? {} : { nodes }),
-    ...(runs === undefined ? {} : { runs }),
-    ...(minutes === undefined ? {} : { minutes }),
-    ...(terminal.interactive ? { onProgress: (progress: SimulationProgress) => draw(terminal, progress) } : {}),
-  });
-  if (terminal.interactive) terminal.err('\r\u001b[K');
+    ...(faults === undefined ? {} : { faults }),
+  };
+  const report = await run(terminal, flags, campaign);
   for (const failure of report.failures.slice(0, explainedMax)) {
-    line(terminal.err, explainFailure(failure, nodes, nodeHasher));
+    line(terminal.err, explainFailure(failure, campaign, nodeHasher));
   }
   if (flags.json === true) printJson(context, report);
-  else printReport(terminal, report, seed);
+  else printReport(terminal, report);
   return report.failures.length === 0 ? 0 : 1;
 }
 
-function draw(terminal: Terminal, { runs, of, failed, simulatedSeconds }: SimulationProgress): void {
-  const total = of === null ? '' : ` of ${of}`;
-  terminal.err(`\r\u001b[Krun ${runs}${total}, ${failed} failed, ${Math.round(simulatedSeconds)} simulated seconds`);
+async function run(terminal: Terminal, flags: Flags, campaign: CampaignOptions): Promise<SimulationReport> {
+  const { runs, minutes } = flags;
+  const single = runs === undefined ? minutes === undefined : runs === 1;
+  const jobs = single ? 1 : (flags.jobs ?? availableParallelism());
+  const workers = jobs === 1 ? null : createWorkerRunner(campaign, jobs);
+  const abort = new AbortController();
+  // Once: what is under way ends and is counted; a second Ctrl-C ends the process.
+  process.once('SIGINT', () => abort.abort());
+  let drawnMs = 0;
+  const report = await simulate({
+    ...campaign,
+    seed: flags.seed ?? randomInt(2 ** 32),
+    hasher: nodeHasher,
+    signal: abort.signal,
+    ...(workers === null ? {} : { runner: workers }),
+    ...(runs === undefined ? {} : { runs }),
+    ...(minutes === undefined ? {} : { minutes }),
+    onProgress: (progress) => {
+      if (!terminal.interactive || performance.now() - drawnMs < drawEveryMs) return;
+      drawnMs = performance.now();
+      terminal.err(`\r\u001b[K${progressLine(progress)}`);
+    },
+  });
+  await workers?.close();
+  if (terminal.interactive) terminal.err('\r\u001b[K');
+  return report;
 }
 
-function printReport(terminal: Terminal, report: SimulationReport, seed: number): void {
+function printReport(terminal: Terminal, report: SimulationReport): void {
   const { colors } = terminal;
+  if (report.runs > 1) for (const text of summaryLines(report)) line(terminal.out, text);
   for (const { seed: failed, kind, message } of report.failures) {
     line(terminal.out, `${colors.red('✗')} seed ${failed}: ${kind}: ${message}`);
   }
   const verdict = report.failures.length === 0 ? colors.green('✓') : colors.red('✗');
-  const seeds = report.runs <= 1 ? `seed ${seed}` : `seeds ${seed} to ${seed + report.runs - 1}`;
+  const seeds = report.runs <= 1 ? `seed ${report.seed}` : `seeds ${report.seed} to ${report.seed + report.runs - 1}`;
   const times = `${report.simulatedSeconds.toFixed(0)} simulated seconds in ${report.wallSeconds.toFixed(1)}`;
   line(
     terminal.out,
