@@ -88,15 +88,7 @@ export class SimDiskFile {
     return bytes;
   }
 
-  /** One byte as a read would see it; 0 outside the file. */
-  byteAt(offset: number): number {
-    if (offset >= this.size) return 0;
-    return this.pages[Math.floor(offset / pageBytes)]?.[offset % pageBytes] ?? 0;
-  }
-
-  /**
-   * `keep` chooses the sectors that are written at all. `bytes` belongs to the file from now on.
-   */
+  /** `keep` chooses the sectors that are written at all. `bytes` belongs to the file from now on. */
   write(offset: number, bytes: Uint8Array, keep: ((sector: number) => boolean) | null = null): void {
     assert(offset >= 0 && offset + bytes.length <= this.size, 'a write stays within the file');
     if (bytes.length === 0) return;
@@ -170,6 +162,23 @@ export class SimDiskFile {
     if (dirty.since.every((since) => since === 0)) this.dirty.delete(number);
   }
 
+  /** No crash can change these bytes any more: they are the same in all that it might leave. */
+  isSynced(offset: number, lengthBytes: number): boolean {
+    if (!this.everSynced) return false;
+    const end = offset + lengthBytes;
+    for (let sector = Math.floor(offset / simSectorBytes); sector * simSectorBytes < end; sector++) {
+      const page = Math.floor(sector / sectorsPerPage);
+      if ((this.dirty.get(page)?.since[sector % sectorsPerPage] ?? 0) === 0) continue;
+      const from = Math.max(offset, sector * simSectorBytes) - page * pageBytes;
+      const to = Math.min(end, (sector + 1) * simSectorBytes) - page * pageBytes;
+      const now = this.pages[page] ?? null;
+      for (const version of this.versionsOf(page, sector % sectorsPerPage)) {
+        for (let at = from; at < to; at++) if ((version.page?.[at] ?? 0) !== (now?.[at] ?? 0)) return false;
+      }
+    }
+    return true;
+  }
+
   /** Flips a bit in the cache and in everything a crash may bring back. */
   flipBit(offset: number, bit: number): void {
     const number = Math.floor(offset / pageBytes);
@@ -187,11 +196,11 @@ export class SimDiskFile {
     this.pages[number] = versions.at(-1)?.page ?? flip(this.pages[number] ?? null);
   }
 
-  /** Power is gone: every sector that was not synced becomes one of its versions. */
-  loseUnsynced(random: RandomState): void {
+  /** Power is gone: every sector that was not synced becomes one of its versions, or the oldest. */
+  loseUnsynced(random: RandomState, everything = false): void {
     for (const { page, sector } of this.dirtySectors()) {
       const versions = this.versionsOf(page, sector);
-      const chosen = versions[randomInt(random, 0, versions.length - 1)];
+      const chosen = versions[everything ? 0 : randomInt(random, 0, versions.length - 1)];
       if (chosen === undefined) continue;
       const from = sector * simSectorBytes;
       const part = chosen.page?.subarray(from, from + simSectorBytes) ?? new Uint8Array(simSectorBytes);

@@ -288,9 +288,17 @@ export class SimDisk implements Disk {
     return this.names.get(file)?.length ?? 0;
   }
 
-  /** One byte as a read would see it; 0 outside the file. */
-  byteAt(file: string, offset: number): number {
-    return this.names.get(file)?.byteAt(offset) ?? 0;
+  /** What a read would give at this moment, without one; undefined outside of any file. */
+  bytesAt(file: string, offset: number, lengthBytes: number): Uint8Array | undefined {
+    const found = this.names.get(file);
+    if (found === undefined || offset < 0 || offset + lengthBytes > found.length) return undefined;
+    return found.read(offset, lengthBytes);
+  }
+
+  /** A crash now would leave exactly these bytes under this name. */
+  isSynced(file: string, offset: number, lengthBytes: number): boolean {
+    const found = this.names.get(file);
+    return found !== undefined && this.durableNames.get(file) === found && found.isSynced(offset, lengthBytes);
   }
 
   /** Contents as reads see them now. */

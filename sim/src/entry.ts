@@ -171,7 +171,8 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     }
   };
   await Promise.all(Array.from({ length: runner.width }, lane));
-  const wall = wallSeconds();
+  // Never zero, also when it was over before it began.
+  const wall = Math.max(wallSeconds(), 0.001);
   return {
     seed: first,
     runs,

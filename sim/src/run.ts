@@ -34,6 +34,8 @@ export interface RunResult {
   readonly failure: Failure | null;
   readonly traceHash: string;
   readonly stats: RunStats;
+  /** Of each replica that runs at the end. */
+  readonly stateHashes: readonly string[];
   /** One line an event, when the run was asked to keep them. */
   readonly trace: readonly string[];
 }
@@ -287,6 +289,7 @@ class Run {
         events: cluster.scheduler.steps,
         simulatedSeconds: cluster.scheduler.nowUs / 1_000_000,
       },
+      stateHashes: cluster.states.map((state) => state.machine.stateHash(state.state)),
       trace: cluster.trace.lines(),
     };
   }

@@ -6,6 +6,7 @@ import {
   explainFailure,
   type FaultKind,
   faultKinds,
+  type SimulationProgress,
   type SimulationReport,
   simulate,
 } from '@kimberlite/sim';
@@ -29,8 +30,10 @@ interface Flags {
 /** Failures shown with their trace; the seeds of the others are enough to come back to them. */
 const explainedMax = 1;
 const jobsMax = 256;
-/** The progress line is drawn no more often than this. */
+/** The progress line is drawn over itself no more often than this. */
 const drawEveryMs = 100;
+/** Where nothing can be drawn over, a line is written so often. */
+const writeEveryMs = 60_000;
 
 const isFaultKind = (text: string): text is FaultKind => faultKinds.some((kind) => kind === text);
 
@@ -98,24 +101,32 @@ async function run(terminal: Terminal, flags: Flags, campaign: CampaignOptions):
   const abort = new AbortController();
   // Once: what is under way ends and is counted; a second Ctrl-C ends the process.
   process.once('SIGINT', () => abort.abort());
-  let drawnMs = 0;
+  const seed = flags.seed ?? randomInt(2 ** 32);
+  if (!single) line(terminal.err, `seeds from ${seed} on, ${jobs} at once; Ctrl-C ends it and prints what there is`);
   const report = await simulate({
     ...campaign,
-    seed: flags.seed ?? randomInt(2 ** 32),
+    seed,
     hasher: nodeHasher,
     signal: abort.signal,
     ...(workers === null ? {} : { runner: workers }),
     ...(runs === undefined ? {} : { runs }),
     ...(minutes === undefined ? {} : { minutes }),
-    onProgress: (progress) => {
-      if (!terminal.interactive || performance.now() - drawnMs < drawEveryMs) return;
-      drawnMs = performance.now();
-      terminal.err(`\r\u001b[K${progressLine(progress)}`);
-    },
+    onProgress: createProgress(terminal),
   });
   await workers?.close();
   if (terminal.interactive) terminal.err('\r\u001b[K');
   return report;
+}
+
+function createProgress(terminal: Terminal): (progress: SimulationProgress) => void {
+  const everyMs = terminal.interactive ? drawEveryMs : writeEveryMs;
+  let lastMs = performance.now();
+  return (progress) => {
+    if (performance.now() - lastMs < everyMs) return;
+    lastMs = performance.now();
+    if (terminal.interactive) terminal.err(`\r\u001b[K${progressLine(progress)}`);
+    else line(terminal.err, progressLine(progress));
+  };
 }
 
 function printReport(terminal: Terminal, report: SimulationReport): void {
