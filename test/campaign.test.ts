@@ -23,13 +23,8 @@ describe('kimberlite sim', () => {
         return JSON.parse(out) as Report;
       }),
     );
-    expect(three).toMatchObject({
-      runs: 7,
-      passed: 7,
-      jobs: 3,
-      traceHash: one?.traceHash,
-      summary: one?.summary && {},
-    });
+    expect(three).toMatchObject({ runs: 7, passed: 7, jobs: 3, traceHash: one?.traceHash });
+    expect({ ...three?.summary, slowest: null }).toEqual({ ...one?.summary, slowest: null });
     expect(Object.keys(three?.summary.faults ?? {})).toEqual(['crash', 'pause']);
   });
 

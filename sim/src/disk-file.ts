@@ -183,15 +183,13 @@ export class SimDiskFile {
   flipBit(offset: number, bit: number): void {
     const number = Math.floor(offset / pageBytes);
     const within = offset % pageBytes;
-    const versions = this.dirty.get(number)?.versions ?? [];
-    // Arrays are shared between versions, and the last one is the current page: each flips once.
-    const flipped = new Set<Uint8Array>();
     const flip = (page: Page): Uint8Array => {
       const bytes = page ?? new Uint8Array(pageBytes);
-      if (!flipped.has(bytes)) bytes[within] = (bytes[within] ?? 0) ^ (1 << bit);
-      flipped.add(bytes);
+      bytes[within] = (bytes[within] ?? 0) ^ (1 << bit);
       return bytes;
     };
+    // Each version has an array of its own, and the last one is the current page.
+    const versions = this.dirty.get(number)?.versions ?? [];
     for (const version of versions) version.page = flip(version.page);
     this.pages[number] = versions.at(-1)?.page ?? flip(this.pages[number] ?? null);
   }

@@ -206,7 +206,7 @@ test('pages that share what was not written are the same file as copies of every
   const everSynced = fc.boolean();
   fc.assert(
     fc.property(
-      fc.array(step, { minLength: 1, maxLength: 40 }),
+      fc.array(step, { minLength: 1, maxLength: 60, size: 'max' }),
       everSynced,
       fc.nat(),
       place,
@@ -231,6 +231,6 @@ test('pages that share what was not written are the same file as copies of every
         expect(pair.random.fast).toEqual(pair.random.plain);
       },
     ),
-    { numRuns: 400 },
+    { numRuns: 250 },
   );
 });
