@@ -62,12 +62,14 @@ export function watchQuorumWaits(world: World): QuorumWaits {
   return {
     checker: {
       name: 'performance',
+      sentTypes: ['prepare', 'heartbeat'],
       sent: (replica, message) => {
         if (message.type === 'heartbeat') begin(replica, message.round);
         if (message.type !== 'prepare' || ops.has(message.prepare.header.op)) return;
         const { header, bytes } = message.prepare;
         ops.set(header.op, { startedUs: world.nowUs(), atUs: [], bytes, primary: replica });
       },
+      heardTypes: ['prepare-ok', 'heartbeat-ok'],
       heard: (_replica, message) => {
         const { type } = message;
         if (type !== 'prepare-ok' && type !== 'heartbeat-ok') return;

@@ -49,20 +49,20 @@ export function calls(ledger: Ledger, places: Places, fail: Fail): Checker {
     const answer = answerOf(call);
     if (answer === null || call.type === 'get') return;
     const { position } = answer;
-    const what = `client ${call.client} was told that ${call.marker} has position ${position}`;
+    const what = (): string => `client ${call.client} was told that ${call.marker} has position ${position}`;
     const entry = ledger.at(position);
-    if (entry === undefined) return fail('nothing-lost', `${what}, which was executed nowhere`);
+    if (entry === undefined) return fail('nothing-lost', `${what()}, which was executed nowhere`);
     const marker = markerOf(entry.commands[position - entry.position]);
-    if (marker !== call.marker) return fail('nothing-lost', `${what}; there is ${marker}`);
+    if (marker !== call.marker) return fail('nothing-lost', `${what()}; there is ${marker}`);
     const outcome = entry.outcomes[position - entry.position];
-    if (outcome === undefined) return fail('nothing-lost', `${what}, which has no outcome`);
+    if (outcome === undefined) return fail('nothing-lost', `${what()}, which has no outcome`);
     const { op, timestamp } = entry.request;
-    if (answer.op !== null && answer.op !== op) fail('replies', `${what} at op ${answer.op}; it is op ${op}`);
+    if (answer.op !== null && answer.op !== op) fail('replies', `${what()} at op ${answer.op}; it is op ${op}`);
     if (answer.type === 'rejected') {
       const code = outcome.ok ? 'applied' : outcome.error.code;
-      if (code !== answer.code) fail('replies', `${what} and was rejected, ${answer.code}; it was ${code}`);
-    } else if (!outcome.ok) fail('replies', `${what} and was applied; it was rejected, ${outcome.error.code}`);
-    else if (answer.timestamp !== timestamp) fail('replies', `${what} at ${answer.timestamp}; it was ${timestamp}`);
+      if (code !== answer.code) fail('replies', `${what()} and was rejected, ${answer.code}; it was ${code}`);
+    } else if (!outcome.ok) fail('replies', `${what()} and was applied; it was rejected, ${outcome.error.code}`);
+    else if (answer.timestamp !== timestamp) fail('replies', `${what()} at ${answer.timestamp}; it was ${timestamp}`);
   };
 
   return {

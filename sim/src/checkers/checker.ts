@@ -39,6 +39,8 @@ export interface Failure {
   readonly atUs: number;
 }
 
+export type MessageType = Message['type'];
+
 export type Fail = (kind: FailureKind, message: string) => void;
 
 /** One request that a replica's state machine executed. */
@@ -83,10 +85,12 @@ export interface Checker {
   readonly booted?: (replica: number) => void;
   /** The process is gone; what follows is another boot's. */
   readonly down?: (replica: number) => void;
-  /** A message to other replicas is about to leave. */
+  /** A message to other replicas is about to leave. Of the types in `sentTypes`; all of them when that is left out. */
   readonly sent?: (replica: number, message: Message) => void;
+  readonly sentTypes?: readonly MessageType[];
   /** A message has reached the replica. */
   readonly heard?: (replica: number, message: Message) => void;
+  readonly heardTypes?: readonly MessageType[];
   /** Bytes are being written, not yet synced. The bytes stay as they are. */
   readonly wrote?: (replica: number, file: string, offset: number, bytes: Uint8Array) => void;
   /** A copy of a superblock is being written, not yet synced. */

@@ -1,6 +1,7 @@
+import type { History } from '../history.ts';
 import type { Checker, Fail } from './checker.ts';
 import { checkLinearizability, type Violation } from './linearizability.ts';
-import { operationsOf } from './operations.ts';
+import type { RowOperation } from './operations.ts';
 import { type RegisterInput, type RegisterOutput, registerModel } from './register.ts';
 
 export function describeViolation(violation: Violation<RegisterInput, RegisterOutput>): string {
@@ -18,7 +19,7 @@ export function describeViolation(violation: Violation<RegisterInput, RegisterOu
 }
 
 /** The independent opinion: only what clients saw, and when. */
-export function linearizability(fail: Fail): Checker {
+export function linearizability(operationsOf: (history: History) => readonly RowOperation[], fail: Fail): Checker {
   return {
     name: 'linearizability',
     ended: ({ history }) => {

@@ -1,7 +1,7 @@
-import type { Checksum, PrepareHeader } from '@kimberlite/base';
+import { assert, type Checksum, type PrepareHeader } from '@kimberlite/base';
 import type { Message } from '@kimberlite/vsr';
 import { type Checker, describeHeader, type Fail, type World } from './checker.ts';
-import { lookUp, prepareOnPlatter } from './platters.ts';
+import { type Disks, prepareOnPlatter } from './platters.ts';
 import type { KnownPrepare, Prepares } from './prepares.ts';
 
 /** A committed op, as the acks and the disks show it. */
@@ -9,16 +9,6 @@ export interface Committed {
   readonly id: Checksum;
   /** No later view than this one may have anything else here. Rises with the ops. */
   readonly view: number;
-}
-
-/** What is committed, judged by who acknowledged what and by the disks. */
-export interface Commits {
-  readonly checker: Checker;
-  /** Highest op that is committed with everything below it. */
-  readonly highest: () => number;
-  readonly at: (op: number) => Committed | undefined;
-  /** Somebody acts as if `op` were committed. */
-  readonly claim: (op: number, by: () => string) => void;
 }
 
 /** Acks of one prepare in one view, as the bits of replica ids. */
@@ -33,7 +23,7 @@ const replicationQuorums: readonly number[] = [1, 2, 2, 2, 3, 3];
 
 export function replicationQuorumOf(nodes: number): number {
   const quorum = replicationQuorums[nodes - 1];
-  if (quorum === undefined) throw new Error(`a cluster has 1 to 6 replicas, not ${nodes}`);
+  assert(quorum !== undefined, () => `a cluster has 1 to ${replicationQuorums.length} replicas, not ${nodes}`);
   return quorum;
 }
 
@@ -57,132 +47,157 @@ function commitOf(message: Message): number {
 }
 
 /**
- * An op is committed once a replication quorum has it synced and has said so in one view, the view's primary by its
- * disk, and everything below it is. From then on
+ * What is committed, judged by who acknowledged what and by the disks. An op is committed once a replication quorum has
+ * it synced and has said so in one view, the view's primary by its disk, and everything below it is. From then on
  * - whoever says, writes, executes or answers more than that claims too much (pitfalls 12, 14, 15, 20, 53, 60);
  * - no later view may have another prepare there, or a log that ends before it (pitfalls 1, 8, 9, 49, 51).
  */
-export function watchCommits(world: World, prepares: Prepares, fail: Fail): Commits {
-  const quorum = replicationQuorumOf(world.nodes);
-  const committed: Committed[] = [];
-  const acks = new Map<number, Acks[]>();
-  const startViews = new Map<number, readonly PrepareHeader[]>();
-  let highest = 0;
+export class Commits {
+  readonly checker: Checker;
+  /** Highest op that is committed with everything below it. */
+  highest = 0;
+  private readonly world: World;
+  private readonly disks: Disks;
+  private readonly prepares: Prepares;
+  private readonly fail: Fail;
+  private readonly quorum: number;
+  private readonly committed: Committed[] = [];
+  private readonly acks = new Map<number, Acks[]>();
+  /** The log each view began with, as its first start_view told it. */
+  private readonly startViews = new Map<number, readonly PrepareHeader[]>();
 
-  const primaryHas = (view: number, op: number, id: Checksum): boolean => {
-    const primary = view % world.nodes;
-    const { view: durable, logView } = world.superblock(primary);
-    const bytes = prepares.get(id)?.bytes ?? null;
-    if (durable !== view || logView !== view || bytes === null) return false;
-    const found = lookUp(world.platter(primary), op, bytes);
-    return found === 'synced' || found === 'damaged';
-  };
+  constructor(world: World, disks: Disks, prepares: Prepares, fail: Fail) {
+    this.world = world;
+    this.disks = disks;
+    this.prepares = prepares;
+    this.fail = fail;
+    this.quorum = replicationQuorumOf(world.nodes);
+    prepares.onNew((known) => this.onPrepare(known));
+    this.checker = {
+      name: 'commit-quorum',
+      sentTypes: ['prepare', 'prepare-ok', 'heartbeat', 'heartbeat-ok', 'do-view-change', 'start-view'],
+      sent: (replica, message) => this.onSent(replica, message),
+      superblockWritten: (replica, { commit }) =>
+        this.claim(commit, () => `replica ${replica} writes a superblock with commit ${commit}`),
+      executed: ({ replica, request: { op } }) => this.claim(op, () => `replica ${replica} executes op ${op}`),
+    };
+  }
 
-  /** A replica alone sends no acks: what its disk has, it has. */
-  const acksAlone = (op: number): readonly Acks[] => {
-    const found = prepareOnPlatter(world.platter(0), op);
-    return found === null ? [] : [{ view: world.superblock(0).view, id: found.id, replicas: 0 }];
-  };
+  at(op: number): Committed | undefined {
+    return this.committed[op];
+  }
 
-  const reachesQuorum = ({ view, id, replicas }: Acks, op: number): boolean => {
-    const count = countBits(replicas & ~(1 << (view % world.nodes)));
-    return count >= quorum || (count === quorum - 1 && primaryHas(view, op, id));
-  };
+  /** Somebody acts as if `op` were committed. */
+  claim(op: number, by: () => string): void {
+    if (op <= this.highest) return;
+    this.advance();
+    const { highest } = this;
+    if (op > highest) this.fail('commit-quorum', `${by()}; no quorum has more than op ${highest} on its disks`);
+  }
 
-  const clash = (op: number, other: KnownPrepare): void => {
-    const { id, view } = committed[op] ?? { id: '', view: 0 };
-    const { header } = other;
-    fail('agreement', `op ${op} is ${id}, committed in view ${view}, but there is ${describeHeader(header)}`);
-  };
+  private onSent(replica: number, message: Message): void {
+    if (message.type === 'prepare-ok') return this.onAck(replica, message.op, message.view, message.id);
+    const commit = commitOf(message);
+    this.claim(commit, () => `replica ${replica} sends ${message.type} with commit ${commit}`);
+    if (message.type === 'start-view') this.onStartView(message.view, message.suffix);
+  }
 
-  const checkStartView = (view: number, suffix: readonly PrepareHeader[], op: number): void => {
-    const known = committed[op];
-    const first = suffix[0];
-    if (known === undefined || known.view >= view) return;
-    const head = suffix.at(-1)?.op ?? 0;
-    if (head < op) fail('agreement', `view ${view} starts with a log up to op ${head}; op ${op} was committed before`);
-    if (first === undefined || op < first.op - 1) return;
-    const there = op === first.op - 1 ? first.parent : suffix[op - first.op]?.id;
-    if (there !== undefined && there !== known.id) {
-      fail('agreement', `op ${op} is ${known.id}, committed in view ${known.view}; view ${view} starts with ${there}`);
+  private onAck(replica: number, op: number, view: number, id: Checksum): void {
+    const known = this.committed[op];
+    if (known !== undefined) {
+      if (known.id === id || view < known.view) return;
+      const was = `op ${op} is ${known.id}, committed in view ${known.view}`;
+      return this.fail('agreement', `${was}; in view ${view} ${id} is acked`);
     }
-  };
-
-  /** What was seen before the quorum was complete. */
-  const lookBack = (op: number, { id, view }: Committed): void => {
-    for (const other of prepares.at(op)) if (other.header.id !== id && other.header.view >= view) clash(op, other);
-    const above = prepares.at(op + 1);
-    for (const next of above) if (next.header.parent !== id && next.header.view >= view) clash(op, next);
-    for (const [later, suffix] of startViews) checkStartView(later, suffix, op);
-  };
-
-  const advance = (): void => {
-    for (;;) {
-      const op = highest + 1;
-      const found = (world.nodes === 1 ? acksAlone(op) : acks.get(op))?.find((each) => reachesQuorum(each, op));
-      if (found === undefined) return;
-      acks.delete(op);
-      const now = { id: found.id, view: Math.max(found.view, committed[highest]?.view ?? 0) };
-      committed[op] = now;
-      highest = op;
-      lookBack(op, now);
-    }
-  };
-
-  const claim = (op: number, by: () => string): void => {
-    if (op <= highest) return;
-    advance();
-    if (op > highest) fail('commit-quorum', `${by()}; no quorum has more than op ${highest} on its disks`);
-  };
-
-  const onAck = (replica: number, op: number, view: number, id: Checksum): void => {
-    if (op <= highest) {
-      const known = committed[op];
-      if (known === undefined || known.id === id || view < known.view) return;
-      return fail(
-        'agreement',
-        `op ${op} is ${known.id}, committed in view ${known.view}; in view ${view} ${id} is acked`,
-      );
-    }
-    let there = acks.get(op);
+    let there = this.acks.get(op);
     if (there === undefined) {
       there = [];
-      acks.set(op, there);
+      this.acks.set(op, there);
     }
     const same = there.find((each) => each.view === view && each.id === id);
     if (same === undefined) there.push({ view, id, replicas: 1 << replica });
     else same.replicas |= 1 << replica;
-    if (op === highest + 1) advance();
-  };
+    if (op === this.highest + 1) this.advance();
+  }
 
-  const onStartView = (view: number, suffix: readonly PrepareHeader[]): void => {
-    if (!startViews.has(view)) startViews.set(view, suffix);
-    for (let op = highest; op >= Math.max(1, (suffix[0]?.op ?? 1) - 1); op--) checkStartView(view, suffix, op);
-  };
+  private advance(): void {
+    for (;;) {
+      const op = this.highest + 1;
+      const candidates = this.world.nodes === 1 ? this.acksAlone(op) : this.acks.get(op);
+      const found = candidates?.find((each) => this.reachesQuorum(each, op));
+      if (found === undefined) return;
+      this.acks.delete(op);
+      const now = { id: found.id, view: Math.max(found.view, this.committed[op - 1]?.view ?? 0) };
+      this.committed[op] = now;
+      this.highest = op;
+      this.lookBack(op, now);
+    }
+  }
 
-  prepares.onNew((known) => {
+  /** A replica alone sends no acks: what its disk has, it has. */
+  private acksAlone(op: number): readonly Acks[] {
+    const found = prepareOnPlatter(this.world.platter(0), op);
+    return found === null ? [] : [{ view: this.world.superblock(0).view, id: found.id, replicas: 0 }];
+  }
+
+  private reachesQuorum({ view, id, replicas }: Acks, op: number): boolean {
+    const count = countBits(replicas & ~(1 << (view % this.world.nodes)));
+    return count >= this.quorum || (count === this.quorum - 1 && this.primaryHas(view, op, id));
+  }
+
+  /** While the view is the latest on its disk: later it may have said that no ack of its own counts any more. */
+  private primaryHas(view: number, op: number, id: Checksum): boolean {
+    const primary = view % this.world.nodes;
+    const { view: durable, logView } = this.world.superblock(primary);
+    const bytes = this.prepares.get(id)?.bytes ?? null;
+    if (durable !== view || logView !== view || bytes === null) return false;
+    const found = this.disks.lookUp(primary, op, bytes);
+    return found === 'synced' || found === 'damaged';
+  }
+
+  /** What was seen before the quorum was complete. */
+  private lookBack(op: number, { id, view }: Committed): void {
+    for (const other of this.prepares.at(op)) {
+      if (other.header.id !== id && other.header.view >= view) this.clash(op, other);
+    }
+    for (const next of this.prepares.at(op + 1)) {
+      if (next.header.parent !== id && next.header.view >= view) this.clash(op, next);
+    }
+    for (const [later, suffix] of this.startViews) this.checkStartView(later, suffix, op);
+  }
+
+  private onPrepare(known: KnownPrepare): void {
     const { op, view, id, parent } = known.header;
-    const here = committed[op];
-    const below = committed[op - 1];
-    if (here !== undefined && here.id !== id && view >= here.view) clash(op, known);
-    if (below !== undefined && below.id !== parent && view >= below.view) clash(op - 1, known);
-  });
+    const here = this.committed[op];
+    const below = this.committed[op - 1];
+    if (here !== undefined && here.id !== id && view >= here.view) this.clash(op, known);
+    if (below !== undefined && below.id !== parent && view >= below.view) this.clash(op - 1, known);
+  }
 
-  return {
-    checker: {
-      name: 'commit-quorum',
-      sent: (replica, message) => {
-        if (message.type === 'prepare-ok') return onAck(replica, message.op, message.view, message.id);
-        const commit = commitOf(message);
-        if (commit > highest) claim(commit, () => `replica ${replica} sends ${message.type} with commit ${commit}`);
-        if (message.type === 'start-view') onStartView(message.view, message.suffix);
-      },
-      superblockWritten: (replica, { commit }) =>
-        claim(commit, () => `replica ${replica} writes a superblock with commit ${commit}`),
-      executed: ({ replica, request: { op } }) => claim(op, () => `replica ${replica} executes op ${op}`),
-    },
-    highest: () => highest,
-    at: (op) => committed[op],
-    claim,
-  };
+  private clash(op: number, { header }: KnownPrepare): void {
+    const { id, view } = this.committed[op] ?? { id: '', view: 0 };
+    this.fail('agreement', `op ${op} is ${id}, committed in view ${view}, but there is ${describeHeader(header)}`);
+  }
+
+  private onStartView(view: number, suffix: readonly PrepareHeader[]): void {
+    if (!this.startViews.has(view)) this.startViews.set(view, suffix);
+    const low = Math.max(1, (suffix[0]?.op ?? 1) - 1);
+    for (let op = this.highest; op >= low; op--) this.checkStartView(view, suffix, op);
+  }
+
+  /** A view begins with everything that was committed in an earlier one. */
+  private checkStartView(view: number, suffix: readonly PrepareHeader[], op: number): void {
+    const known = this.committed[op];
+    const first = suffix[0];
+    if (known === undefined || known.view >= view) return;
+    const head = suffix.at(-1)?.op ?? 0;
+    if (head < op) {
+      this.fail('agreement', `view ${view} starts with a log up to op ${head}; op ${op} was committed before`);
+    }
+    if (first === undefined || op < first.op - 1) return;
+    const there = op === first.op - 1 ? first.parent : suffix[op - first.op]?.id;
+    if (there === undefined || there === known.id) return;
+    const was = `op ${op} is ${known.id}, committed in view ${known.view}`;
+    this.fail('agreement', `${was}; view ${view} starts with ${there}`);
+  }
 }

@@ -5,7 +5,6 @@ import type { Commits } from './commits.ts';
 interface Owed {
   readonly op: number;
   readonly effects: unknown[];
-  readonly atUs: number;
 }
 
 /**
@@ -54,14 +53,14 @@ export function effects(world: World, commits: Commits, fail: Fail): Checker {
     booted: (replica) => {
       lastOp[replica] = 0;
       owed[replica] = [];
-      bootedAt[replica] = { onDisk: world.superblock(replica).commit, committed: commits.highest() };
+      bootedAt[replica] = { onDisk: world.superblock(replica).commit, committed: commits.highest };
     },
     executed: ({ replica, request: { op }, applied }) => {
       if (applied.effects.length === 0) return;
       const list = (owed[replica] ??= []);
       const last = list.at(-1);
       if (last?.op === op) last.effects.push(...applied.effects);
-      else list.push({ op, effects: [...applied.effects], atUs: world.nowUs() });
+      else list.push({ op, effects: [...applied.effects] });
     },
     handedOn: onHandedOn,
     told: (replica, _connection, messages) => {

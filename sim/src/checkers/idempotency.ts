@@ -62,14 +62,14 @@ export function idempotency(ledger: Ledger, fail: Fail): Checker {
     known.set(id, remembered);
   };
 
-  const onSecond = (what: string, first: Remembered, command: string, outcome: Outcome): void => {
+  const onSecond = (what: () => string, first: Remembered, command: string, outcome: Outcome): void => {
     const isDuplicate = !outcome.ok && outcome.error.code === 'DuplicateIdempotencyId';
     if (first.command !== command) {
-      if (!isDuplicate) fail('idempotency', `${what} is another command than the first, and is not refused for it`);
+      if (!isDuplicate) fail('idempotency', `${what()} is another command than the first, and is not refused for it`);
       return;
     }
     const isReplay = sameOutcome(first.outcome, outcome) && (!outcome.ok || outcome.isReplay);
-    if (!isReplay) fail('idempotency', `${what} was executed at position ${first.outcome.position}, and is again`);
+    if (!isReplay) fail('idempotency', `${what()} was executed at position ${first.outcome.position}, and is again`);
   };
 
   const onCommand = (entry: LedgerEntry, command: unknown, outcome: Outcome, position: number): void => {
@@ -80,16 +80,16 @@ export function idempotency(ledger: Ledger, fail: Fail): Checker {
       if (!own) fail('idempotency', `the outcome of position ${position}, op ${op}, tells of another place`);
       return;
     }
-    const what = `idempotency id ${id} at position ${position}, op ${op},`;
+    const what = (): string => `idempotency id ${id} at position ${position}, op ${op},`;
     const window = windowOf(command);
     const text = textOf(command, 'idempotencyId');
     const first = windows.get(window)?.get(id);
     if (first !== undefined && timestamp - first.timestamp <= idempotencyAgeMaxUs) {
       return onSecond(what, first, text, outcome);
     }
-    if (!own) fail('idempotency', `${what} is new, and gets the outcome of another place`);
+    if (!own) fail('idempotency', `${what()} is new, and gets the outcome of another place`);
     if (!outcome.ok && outcome.error.code === 'DuplicateIdempotencyId')
-      fail('idempotency', `${what} is new, and refused`);
+      fail('idempotency', `${what()} is new, and refused`);
     const isKept = outcome.ok || (!outcome.error.retryable && outcome.error.code !== 'TenantNotFound');
     if (isKept) remember(window, id, { command: text, outcome, timestamp });
   };

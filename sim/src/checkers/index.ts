@@ -2,19 +2,21 @@ import { watchAsked } from './asked.ts';
 import { calls, watchPlaces } from './calls.ts';
 import type { Checker, Fail, World } from './checker.ts';
 import { linearizability } from './client-checkers.ts';
-import { watchCommits } from './commits.ts';
+import { Commits } from './commits.ts';
 import { effects } from './effects.ts';
 import { idempotency } from './idempotency.ts';
-import { watchLedger } from './ledger.ts';
+import { Ledger } from './ledger.ts';
 import { issueOrder, logOrder } from './log-order.ts';
 import { nackRules } from './nacks.ts';
 import { neverBack } from './never-back.ts';
+import { operationsOnce } from './operations.ts';
 import { persistence } from './persistence.ts';
-import { watchPrepares } from './prepares.ts';
+import { watchDisks } from './platters.ts';
+import { Prepares } from './prepares.ts';
 import { readConfirmation, readOrder } from './reads.ts';
 import { replay } from './replay.ts';
 import { replies } from './replies.ts';
-import { watchRequests } from './requests.ts';
+import { Requests } from './requests.ts';
 import { onDisks, sessionTables, stateReports } from './state-checkers.ts';
 import { timestamps } from './timestamps.ts';
 
@@ -23,15 +25,18 @@ import { timestamps } from './timestamps.ts';
  * look things up in: all prepares, what is committed, what was executed, which request is which.
  */
 export function createCheckers(world: World, fail: Fail): readonly Checker[] {
-  const prepares = watchPrepares(world, fail);
-  const commits = watchCommits(world, prepares, fail);
-  const ledger = watchLedger(fail);
+  const disks = watchDisks(world.platter);
+  const prepares = new Prepares(world, fail);
+  const operations = operationsOnce();
+  const commits = new Commits(world, disks, prepares, fail);
+  const ledger = new Ledger(fail);
   const places = watchPlaces(ledger);
   const asked = watchAsked();
-  const requests = watchRequests(prepares, commits, ledger, fail);
+  const requests = new Requests(asked, prepares, commits, ledger, fail);
   return [
+    disks.checker,
     prepares.checker,
-    persistence(world, prepares, fail),
+    persistence(world, disks, prepares, fail),
     nackRules(fail),
     neverBack(world, fail),
     commits.checker,
@@ -45,12 +50,12 @@ export function createCheckers(world: World, fail: Fail): readonly Checker[] {
     replies(world, asked, commits, ledger, requests, fail),
     stateReports(ledger, fail),
     calls(ledger, places, fail),
-    logOrder(ledger, places, fail),
+    logOrder(ledger, places, operations, fail),
     issueOrder(fail),
     requests.checker,
     sessionTables(requests, fail),
-    onDisks(world, prepares, commits, fail),
-    replay(world, prepares, commits, fail),
-    linearizability(fail),
+    onDisks(world, disks, prepares, commits, fail),
+    replay(world, disks, prepares, commits, fail),
+    linearizability(operations, fail),
   ];
 }

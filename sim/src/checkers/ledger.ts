@@ -25,18 +25,6 @@ export interface LedgerEntry {
   readonly stateHash: string | null;
 }
 
-/** Everything that was executed, in the order of the log: the same for all, or the run fails. */
-export interface Ledger {
-  readonly checker: Checker;
-  readonly entries: readonly LedgerEntry[];
-  /** The entry whose commands include that position. */
-  readonly at: (position: number) => LedgerEntry | undefined;
-  readonly lastOf: (op: number) => LedgerEntry | undefined;
-  /** Whether the replica, in this boot, has executed so far. */
-  readonly reached: (replica: number, index: number) => boolean;
-  readonly onEntry: (listener: (entry: LedgerEntry) => void) => void;
-}
-
 /** Equal without hashing anything: position, op and timestamp are compared already. */
 function sameState(state: KernelState, { digest, budgetBytes }: LedgerEntry): boolean {
   const { a, b, c, d } = state.digest;
@@ -73,77 +61,98 @@ function entryOf({ replica, request, applied }: Execution, index: number, before
 }
 
 /**
- * Every replica, in every boot, executes the same requests in the same order, and each gives the same state, the same
- * reply and as many effects. The first to come to a request writes it down; whoever comes after is compared, byte by
- * byte: nothing is decoded twice.
+ * Everything that was executed, in the order of the log: the same for all, or the run fails. Every replica, in every
+ * boot, executes the same requests in the same order, and each gives the same state, the same reply and as many
+ * effects. The first to come to a request writes it down; whoever comes after is compared, byte by byte: nothing is
+ * decoded twice.
  */
-export function watchLedger(fail: Fail): Ledger {
-  const entries: LedgerEntry[] = [];
-  const atPosition: LedgerEntry[] = [];
-  const firstOf = new Map<number, number>();
-  const listeners: ((entry: LedgerEntry) => void)[] = [];
+export class Ledger {
+  readonly checker: Checker;
+  readonly entries: LedgerEntry[] = [];
+  private readonly fail: Fail;
+  private readonly atPosition: LedgerEntry[] = [];
+  private readonly firstOf = new Map<number, number>();
+  private readonly listeners: ((entry: LedgerEntry) => void)[] = [];
   /** Entries that each replica has executed in this boot. */
-  const cursors: number[] = [];
+  private readonly cursors: number[] = [];
 
-  const write = (execution: Execution): void => {
+  constructor(fail: Fail) {
+    this.fail = fail;
+    this.checker = {
+      name: 'state-hash',
+      executed: (execution) => this.onExecuted(execution),
+      down: (replica) => {
+        this.cursors[replica] = 0;
+      },
+      ended: ({ replicas }) => {
+        const { length } = this.entries;
+        for (const { self } of replicas) {
+          const reached = this.cursors[self] ?? 0;
+          if (reached === length) continue;
+          fail('nothing-lost', `replica ${self} ends with ${reached} requests executed, others with ${length}`);
+        }
+      },
+    };
+  }
+
+  /** The entry whose commands include that position. */
+  at(position: number): LedgerEntry | undefined {
+    return this.atPosition[position];
+  }
+
+  lastOf(op: number): LedgerEntry | undefined {
+    let index = this.firstOf.get(op);
+    if (index === undefined) return undefined;
+    while (this.entries[index + 1]?.request.op === op) index += 1;
+    return this.entries[index];
+  }
+
+  /** Whether the replica, in this boot, has executed so far. */
+  reached(replica: number, index: number): boolean {
+    return (this.cursors[replica] ?? 0) > index;
+  }
+
+  onEntry(listener: (entry: LedgerEntry) => void): void {
+    this.listeners.push(listener);
+  }
+
+  private onExecuted(execution: Execution): void {
+    const at = this.cursors[execution.replica] ?? 0;
+    this.cursors[execution.replica] = at + 1;
+    const entry = this.entries[at];
+    if (entry === undefined) this.write(execution);
+    else this.compare(execution, entry);
+  }
+
+  private write(execution: Execution): void {
+    const { entries, atPosition } = this;
     const before = entries.at(-1)?.positionAfter ?? 0;
     const entry = entryOf(execution, entries.length, before);
     const { op } = entry.request;
     const count = entry.outcomes.length;
     // A body that cannot be read is one rejected command.
     if (entry.positionAfter !== before + count || (entry.commands.length > 0 && count !== entry.commands.length)) {
-      fail('state-hash', `${describe(entry.request)} moves the position from ${before} to ${entry.positionAfter}`);
+      const moved = `moves the position from ${before} to ${entry.positionAfter}`;
+      this.fail('state-hash', `${describe(entry.request)} ${moved}`);
     }
     entries.push(entry);
-    if (!firstOf.has(op)) firstOf.set(op, entry.index);
+    if (!this.firstOf.has(op)) this.firstOf.set(op, entry.index);
     for (let position = entry.position; position <= entry.positionAfter; position++) atPosition[position] = entry;
-    for (const listener of listeners) listener(entry);
-  };
+    for (const listener of this.listeners) listener(entry);
+  }
 
-  const compare = ({ replica, request, applied }: Execution, entry: LedgerEntry): void => {
-    const who = `replica ${entry.replica} executed ${describe(entry.request)}`;
+  private compare({ replica, request, applied }: Execution, entry: LedgerEntry): void {
+    const { fail } = this;
+    const who = (): string => `replica ${entry.replica} executed ${describe(entry.request)}`;
     if (!sameRequest(entry.request, request)) {
-      return fail('agreement', `${who}; there replica ${replica} executes ${describe(request)}`);
+      return fail('agreement', `${who()}; there replica ${replica} executes ${describe(request)}`);
     }
     if (applied.state.position !== entry.positionAfter || !sameState(applied.state, entry)) {
-      return fail('state-hash', `${who}; replica ${replica} comes to another state at ${applied.state.position}`);
+      return fail('state-hash', `${who()}; replica ${replica} comes to another state at ${applied.state.position}`);
     }
-    if (!bytesEqual(applied.reply, entry.reply)) fail('state-hash', `${who}; replica ${replica} gives another reply`);
-    if (applied.effects.length !== entry.effects.length)
-      fail('effects', `${who}; replica ${replica} has other effects`);
-  };
-
-  return {
-    checker: {
-      name: 'state-hash',
-      executed: (execution) => {
-        const at = cursors[execution.replica] ?? 0;
-        cursors[execution.replica] = at + 1;
-        const entry = entries[at];
-        if (entry === undefined) write(execution);
-        else compare(execution, entry);
-      },
-      down: (replica) => {
-        cursors[replica] = 0;
-      },
-      ended: ({ replicas }) => {
-        for (const { self } of replicas) {
-          const reached = cursors[self] ?? 0;
-          if (reached === entries.length) continue;
-          fail('nothing-lost', `replica ${self} ends with ${reached} requests executed, others with ${entries.length}`);
-        }
-      },
-    },
-    entries,
-    at: (position) => atPosition[position],
-    lastOf: (op) => {
-      const next = firstOf.get(op);
-      if (next === undefined) return undefined;
-      let index = next;
-      while (entries[index + 1]?.request.op === op) index += 1;
-      return entries[index];
-    },
-    reached: (replica, index) => (cursors[replica] ?? 0) > index,
-    onEntry: (listener) => void listeners.push(listener),
-  };
+    if (!bytesEqual(applied.reply, entry.reply)) fail('state-hash', `${who()}; replica ${replica} gives another reply`);
+    if (applied.effects.length !== entry.effects.length) {
+      fail('effects', `${who()}; replica ${replica} has other effects`);
+    }
+  }
 }

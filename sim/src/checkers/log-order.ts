@@ -1,7 +1,7 @@
-import type { Call } from '../history.ts';
+import type { Call, History } from '../history.ts';
 import type { Checker, Fail } from './checker.ts';
 import type { Places } from './calls.ts';
-import { answerOf, type LogicalOperation, operationsOf } from './operations.ts';
+import { answerOf, type LogicalOperation } from './operations.ts';
 import { registerModel, type RegisterState } from './register.ts';
 import type { Ledger } from './ledger.ts';
 
@@ -42,7 +42,12 @@ interface Placed {
  * real time, and running it on plain rows must give what the clients were told. Says nothing of its own about whether
  * there is another order; the search does that, and knows nothing of positions.
  */
-export function logOrder(ledger: Ledger, places: Places, fail: Fail): Checker {
+export function logOrder(
+  ledger: Ledger,
+  places: Places,
+  operationsOf: (history: History) => readonly LogicalOperation[],
+  fail: Fail,
+): Checker {
   const acknowledged = new Acknowledged();
 
   /** The order agrees with real time: a call takes effect after everything acknowledged before it was made. */

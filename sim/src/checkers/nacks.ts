@@ -47,6 +47,7 @@ export function nackRules(fail: Fail): Checker {
 
   return {
     name: 'nacks',
+    sentTypes: ['prepare-ok', 'do-view-change'],
     sent: (replica, message) => {
       if (message.type === 'prepare-ok') {
         const { view, op, id } = message;

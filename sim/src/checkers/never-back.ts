@@ -31,6 +31,16 @@ export function neverBack(world: World, fail: Fail): Checker {
     booted: (replica) => {
       said[replica] = numbersOf(world.superblock(replica));
     },
+    sentTypes: [
+      'prepare',
+      'prepare-ok',
+      'heartbeat',
+      'heartbeat-ok',
+      'start-view-change',
+      'do-view-change',
+      'start-view',
+      'request-start-view',
+    ],
     sent: (replica, message) => {
       const numbers = (said[replica] ??= numbersOf(world.superblock(replica)));
       const { type } = message;

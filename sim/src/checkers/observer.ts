@@ -3,11 +3,13 @@ import type { StateMachine } from '@kimberlite/vsr';
 import type { Codec, ServerMessage } from '@kimberlite/wire';
 import type { Call } from '../history.ts';
 import type { CrashableDisk } from '../machine.ts';
-import type { ApplyEffects, Checker, Ending, SuperblockView, World } from './checker.ts';
+import type { ApplyEffects, Checker, Ending, MessageType, SuperblockView, World } from './checker.ts';
 import { emptySuperblock, watchDisk } from './superblocks.ts';
 
-type Hook = Exclude<keyof Checker, 'name'>;
+type Hook = Exclude<keyof Checker, 'name' | 'sent' | 'sentTypes' | 'heard' | 'heardTypes'>;
 type Listeners = { readonly [Name in Hook]: readonly NonNullable<Checker[Name]>[] };
+type MessageListener = NonNullable<Checker['sent']>;
+type MessageListeners = { readonly [Type in MessageType]: MessageListener[] };
 
 function listenersOf(checkers: readonly Checker[]): Listeners {
   const of = <Name extends Hook>(name: Name): readonly NonNullable<Checker[Name]>[] => {
@@ -21,8 +23,6 @@ function listenersOf(checkers: readonly Checker[]): Listeners {
   return {
     booted: of('booted'),
     down: of('down'),
-    sent: of('sent'),
-    heard: of('heard'),
     wrote: of('wrote'),
     superblockWritten: of('superblockWritten'),
     superblockSynced: of('superblockSynced'),
@@ -36,6 +36,37 @@ function listenersOf(checkers: readonly Checker[]): Listeners {
   };
 }
 
+/** By type, since most messages are heartbeats and pings, which concern few. */
+function messageListenersOf(
+  checkers: readonly Checker[],
+  of: (checker: Checker) => readonly [MessageListener | undefined, readonly MessageType[] | undefined],
+): MessageListeners {
+  const listeners: MessageListeners = {
+    prepare: [],
+    'prepare-ok': [],
+    heartbeat: [],
+    'heartbeat-ok': [],
+    ping: [],
+    pong: [],
+    'start-view-change': [],
+    'do-view-change': [],
+    'start-view': [],
+    'request-start-view': [],
+    'request-headers': [],
+    headers: [],
+    'request-prepare': [],
+    'repair-prepare': [],
+  };
+  for (const checker of checkers) {
+    const [listener, types] = of(checker);
+    if (listener === undefined) continue;
+    for (const [type, list] of Object.entries(listeners)) {
+      if (types === undefined || types.some((wanted) => wanted === type)) list.push(listener);
+    }
+  }
+  return listeners;
+}
+
 /**
  * Stands between the ports of all replicas and the checkers: what is sent, written, executed, handed on and told goes
  * through here. `alive` says whether the process whose port it is still runs: a crash in the middle of a turn leaves
@@ -43,6 +74,8 @@ function listenersOf(checkers: readonly Checker[]): Listeners {
  */
 export class Observer {
   private readonly listeners: Listeners;
+  private readonly sent: MessageListeners;
+  private readonly heard: MessageListeners;
   private readonly superblocks: SuperblockView[] = [];
   /** Connection whose frame is being handled. */
   private asking = 0;
@@ -50,7 +83,10 @@ export class Observer {
   private telling: readonly ServerMessage[] = [];
 
   constructor(createCheckers: (superblock: World['superblock']) => readonly Checker[]) {
-    this.listeners = listenersOf(createCheckers((replica) => this.superblocks[replica] ?? emptySuperblock));
+    const checkers = createCheckers((replica) => this.superblocks[replica] ?? emptySuperblock);
+    this.listeners = listenersOf(checkers);
+    this.sent = messageListenersOf(checkers, (checker) => [checker.sent, checker.sentTypes]);
+    this.heard = messageListenersOf(checkers, (checker) => [checker.heard, checker.heardTypes]);
   }
 
   watchDisk(disk: CrashableDisk, replica: number): CrashableDisk {
@@ -71,16 +107,19 @@ export class Observer {
   }
 
   watchCodec(codec: Codec, replica: number, alive: () => boolean): Codec {
-    const { sent, heard, asked } = this.listeners;
+    const { sent, heard } = this;
+    const { asked } = this.listeners;
     return {
       ...codec,
       encodePeerMessage: (message) => {
-        if (alive()) for (const listener of sent) listener(replica, message);
+        if (alive()) for (const listener of sent[message.type]) listener(replica, message);
         return codec.encodePeerMessage(message);
       },
       decodePeerMessage: (frame) => {
         const message = codec.decodePeerMessage(frame);
-        if (message.ok && alive()) for (const listener of heard) listener(replica, message.value);
+        if (message.ok && heard[message.value.type].length > 0 && alive()) {
+          for (const listener of heard[message.value.type]) listener(replica, message.value);
+        }
         return message;
       },
       decodeClientFrame: (frame) => {

@@ -87,3 +87,9 @@ export function operationsOf(history: History): LogicalOperation[] {
   }
   return operations;
 }
+
+/** The operations of one history, made once for all who look at them when the run has ended. */
+export function operationsOnce(): (history: History) => readonly LogicalOperation[] {
+  let made: readonly LogicalOperation[] | null = null;
+  return (history) => (made ??= operationsOf(history));
+}

@@ -2,7 +2,7 @@ import type { Checksum } from '@kimberlite/base';
 import type { DoViewChangeMessage, Message, PrepareOkMessage } from '@kimberlite/vsr';
 import type { ServerMessage } from '@kimberlite/wire';
 import type { Checker, Fail, World } from './checker.ts';
-import { eachHeaderRecord, isClaimSynced, lookUp } from './platters.ts';
+import { type Disks, eachHeaderRecord, isClaimSynced } from './platters.ts';
 import type { Prepares } from './prepares.ts';
 
 /** The log view that has to be on the disk before the message may leave. */
@@ -45,7 +45,7 @@ function viewTold(message: ServerMessage): number {
  * - A header record is written only over a synced body (pitfall 63).
  * - Clients are told of durable views only (pitfall 32).
  */
-export function persistence(world: World, prepares: Prepares, fail: Fail): Checker {
+export function persistence(world: World, disks: Disks, prepares: Prepares, fail: Fail): Checker {
   const checkViews = (replica: number, message: Message): void => {
     if (!('view' in message)) return;
     const logView = logViewOf(message);
@@ -60,7 +60,7 @@ export function persistence(world: World, prepares: Prepares, fail: Fail): Check
   const checkAck = (replica: number, { op, id }: PrepareOkMessage): void => {
     const bytes = prepares.get(id)?.bytes ?? null;
     if (bytes === null) return fail('persistence', `replica ${replica} acks op ${op} id ${id}, which nobody has seen`);
-    const found = lookUp(world.platter(replica), op, bytes);
+    const found = disks.lookUp(replica, op, bytes);
     if (found === 'synced' || found === 'damaged') return;
     fail('persistence', `replica ${replica} acks op ${op} id ${id}; its disk has ${found}`);
   };
@@ -82,6 +82,16 @@ export function persistence(world: World, prepares: Prepares, fail: Fail): Check
 
   return {
     name: 'persistence',
+    sentTypes: [
+      'prepare',
+      'prepare-ok',
+      'heartbeat',
+      'heartbeat-ok',
+      'start-view-change',
+      'do-view-change',
+      'start-view',
+      'request-start-view',
+    ],
     sent: (replica, message) => {
       checkViews(replica, message);
       if (message.type === 'prepare-ok') checkAck(replica, message);

@@ -2,7 +2,6 @@ import {
   bytesEqual,
   type Checksum,
   checksum,
-  crc32,
   decodePrepare,
   decodePrepareHeader,
   type Hasher,
@@ -10,6 +9,7 @@ import {
   prepareHeaderBytes,
   toHex,
 } from '@kimberlite/base';
+import type { Checker, World } from './checker.ts';
 
 // What lies on the disks, read from the bytes: a second reading of the formats (packages/log layout.ts, record.ts,
 // header-record.ts), so that no checker has to believe the log about its own files.
@@ -147,7 +147,6 @@ export function lookUp(platter: Platter, op: number, prepare: Uint8Array): OnPla
   if (platter.isDamaged(file, at, headerRecordBytes)) return 'damaged';
   const headers = platter.peek(file);
   if (headers === undefined || !matches(headers, at + headerAt, prepare, prepareHeaderBytes)) return 'no header record';
-  if (crc32(headers.subarray(at + 4, at + headerRecordBytes)) !== u32(headers, at)) return 'no header record';
   if (!platter.isSynced(file, at, headerRecordBytes)) return 'header record not synced';
   const claim = claimAt(headers, at);
   if (platter.isDamaged(claim.segment, claim.offset, frameBytes + claim.lengthBytes)) return 'damaged';
@@ -155,6 +154,34 @@ export function lookUp(platter: Platter, op: number, prepare: Uint8Array): OnPla
   const whole = claim.lengthBytes === prepare.length && bodies !== undefined;
   if (!whole || !matches(bodies, claim.offset + frameBytes, prepare, prepare.length)) return 'no body';
   return isRecordSynced(platter, claim) ? 'synced' : 'body not synced';
+}
+
+/** The header record of that op still names the prepare. */
+const isNamed = (platter: Platter, op: number, prepare: Uint8Array): boolean => {
+  const headers = platter.peek(headerFileOf(op));
+  return headers !== undefined && matches(headers, headerOffsetOf(op) + headerAt, prepare, 16);
+};
+
+/** `lookUp` on the disks of a cluster, which looks at each copy of a prepare once a boot. */
+export interface Disks {
+  readonly checker: Checker;
+  readonly lookUp: (replica: number, op: number, prepare: Uint8Array) => OnPlatter;
+}
+
+export function watchDisks(platterOf: World['platter']): Disks {
+  /** By replica: prepares that were found synced. Until the next boot nothing but a fault of the disk changes that. */
+  const synced: Set<Uint8Array>[] = [];
+  return {
+    checker: { name: 'persistence', booted: (replica) => void synced[replica]?.clear() },
+    lookUp: (replica, op, prepare) => {
+      const platter = platterOf(replica);
+      const known = (synced[replica] ??= new Set());
+      if (known.has(prepare) && isNamed(platter, op, prepare)) return 'synced';
+      const found = lookUp(platter, op, prepare);
+      if (found === 'synced') known.add(prepare);
+      return found;
+    },
+  };
 }
 
 /** Id and bytes of the prepare that the header record of an op names; null when there is none. Not checked. */

@@ -7,27 +7,11 @@ import type { Requests } from './requests.ts';
 
 type Answer = Extract<ClientReply, { readonly type: 'answer' }>;
 
-/** Linearizable queries that wait for an answer, by replica and client: a client may be answered on a newer connection. */
-class Waiting<Kept> {
-  private readonly kept: Map<string, { readonly query: number; readonly kept: Kept }[]>[] = [];
-
-  add(replica: number, client: string, query: number, kept: Kept): void {
-    const clients = (this.kept[replica] ??= new Map());
-    const list = clients.get(client);
-    if (list === undefined) clients.set(client, [{ query, kept }]);
-    else list.push({ query, kept });
-  }
-
-  /** Of a query that was asked more than once, the first: what it is owed is the least. */
-  take(replica: number, client: string, query: number): Kept | undefined {
-    const list = this.kept[replica]?.get(client);
-    const at = list?.findIndex((one) => one.query === query) ?? -1;
-    return at < 0 ? undefined : list?.splice(at, 1)[0]?.kept;
-  }
-
-  forget(replica: number): void {
-    this.kept[replica]?.clear();
-  }
+/** A linearizable query that waits for an answer: it takes an echo of this round or a later one, in this view. */
+interface Asking {
+  readonly query: number;
+  readonly view: number;
+  readonly round: number;
 }
 
 /**
@@ -37,8 +21,8 @@ class Waiting<Kept> {
  */
 export function readConfirmation(world: World, asked: Asked, fail: Fail): Checker {
   const quorum = replicationQuorumOf(world.nodes);
-  /** The view, and the first round that had not begun. */
-  const waiting = new Waiting<{ readonly view: number; readonly round: number }>();
+  /** By replica and client, since a client may be answered on a newer connection than it asked on. */
+  const waiting: Map<string, Asking[]>[] = [];
   /** Latest round each replica has begun as primary, and in which view. */
   const begun: ({ readonly view: number; readonly round: number } | undefined)[] = [];
   /** By view, then replica: the latest round echoed. */
@@ -53,24 +37,32 @@ export function readConfirmation(world: World, asked: Asked, fail: Fail): Checke
     if (round > (rounds[replica] ?? 0)) rounds[replica] = round;
   };
 
-  const onAnswer = (replica: number, client: string, query: number): void => {
-    const wanted = waiting.take(replica, client, query);
-    if (wanted === undefined) return;
-    const { view, round } = wanted;
+  const confirmations = (replica: number, { view, round }: Asking): number => {
     let confirmed = 1 << replica;
     echoed.get(view)?.forEach((latest, backup) => {
       if (latest >= round) confirmed |= 1 << backup;
     });
-    const count = countBits(confirmed);
-    if (count >= quorum) return;
+    return countBits(confirmed);
+  };
+
+  /** A query may have been asked more than once, and some of it lost: it is enough that one of them was confirmed. */
+  const onAnswer = (replica: number, client: string, query: number): void => {
+    const list = waiting[replica]?.get(client);
+    const first = list?.find((asking) => asking.query === query);
+    if (list === undefined || first === undefined) return;
+    const at = list.findIndex((asking) => asking.query === query && confirmations(replica, asking) >= quorum);
+    list.splice(at < 0 ? list.indexOf(first) : at, 1);
+    if (at >= 0) return;
+    const { view, round } = first;
     fail(
       'read-confirmation',
-      `replica ${replica} answers query ${query}, and ${count} of ${quorum} confirmed round ${round} of view ${view}`,
+      `replica ${replica} answers query ${query}, and ${confirmations(replica, first)} of ${quorum} confirmed round ${round} of view ${view}`,
     );
   };
 
   return {
     name: 'read-confirmation',
+    sentTypes: ['prepare', 'prepare-ok', 'heartbeat', 'heartbeat-ok'],
     sent: (replica, message) => {
       const { type } = message;
       if (type === 'heartbeat-ok' || type === 'prepare-ok') echo(replica, message.view, message.round);
@@ -86,21 +78,23 @@ export function readConfirmation(world: World, asked: Asked, fail: Fail): Checke
         const { view } = world.superblock(replica);
         const last = begun[replica];
         const round = 1 + (last !== undefined && last.view === view ? last.round : 0);
-        waiting.add(replica, asked.clientOf(connection) ?? '', message.query.query, { view, round });
+        const client = asked.clientOf(connection) ?? '';
+        const clients = (waiting[replica] ??= new Map());
+        const list = clients.get(client);
+        const asking = { query: message.query.query, view, round };
+        if (list === undefined) clients.set(client, [asking]);
+        else list.push(asking);
       }
     },
     told: (replica, connection, messages) => {
       const client = asked.clientOf(connection) ?? '';
       for (const message of messages) {
-        if (message.type !== 'reply') continue;
-        const { reply } = message;
-        if (reply.type === 'answer') onAnswer(replica, client, reply.query);
-        else if (reply.type === 'query-refused') waiting.take(replica, client, reply.query);
+        if (message.type === 'reply' && message.reply.type === 'answer') onAnswer(replica, client, message.reply.query);
       }
     },
     down: (replica) => {
       begun[replica] = undefined;
-      waiting.forget(replica);
+      waiting[replica]?.clear();
     },
   };
 }
@@ -122,16 +116,17 @@ export function readOrder(asked: Asked, requests: Requests, fail: Fail): Checker
     const wanted = waiting[replica]?.get(`${client}/${answer.query}`);
     if (wanted === undefined) return;
     const { session, after, last } = wanted;
-    const what = `replica ${replica} answers query ${answer.query} of session ${session} from op ${answer.op}`;
+    const what = (): string =>
+      `replica ${replica} answers query ${answer.query} of session ${session} from op ${answer.op}`;
     const before = after === 0 ? undefined : requests.executionOf(client, session, after);
     if (before !== undefined && before.request.op > answer.op) {
-      fail('issue-order', `${what}; request ${after}, issued before it, is op ${before.request.op}`);
+      fail('issue-order', `${what()}; request ${after}, issued before it, is op ${before.request.op}`);
     }
     for (let number = last + 1; number <= asked.highest(client, session); number++) {
       const later = requests.executionOf(client, session, number);
       if (later === undefined || later.request.op > answer.op) return;
       if (later.request.op === answer.op && later.position > positionOf(answer)) return;
-      fail('issue-order', `${what}; request ${number}, issued after it, is op ${later.request.op}`);
+      fail('issue-order', `${what()}; request ${number}, issued after it, is op ${later.request.op}`);
     }
   };
 

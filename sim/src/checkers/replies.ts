@@ -30,13 +30,14 @@ export function replies(
 
   const onOutcome = (replica: number, client: string, reply: OutcomeReply): void => {
     const { session, number, op } = reply;
-    const what = `replica ${replica} tells the outcome of request ${number} of session ${session}, op ${op}`;
+    const what = (): string =>
+      `replica ${replica} tells the outcome of request ${number} of session ${session}, op ${op}`;
     const entry = requests.executionOf(client, session, number);
-    if (entry === undefined) return fail('replies', `${what}, to client ${client}, for whom it was executed nowhere`);
+    if (entry === undefined) return fail('replies', `${what()}, to client ${client}, for whom it was executed nowhere`);
     const same = entry.request.op === op && entry.request.timestamp === reply.timestamp;
-    if (!same || !bytesEqual(entry.reply, reply.body)) fail('replies', `${what}; it is another one`);
-    if (!ledger.reached(replica, entry.index)) fail('replies', `${what}, and has not executed it`);
-    if (!hasBeenPrimary.has(replica)) fail('effects', `${what}, and has not been primary since it booted`);
+    if (!same || !bytesEqual(entry.reply, reply.body)) fail('replies', `${what()}; it is another one`);
+    if (!ledger.reached(replica, entry.index)) fail('replies', `${what()}, and has not executed it`);
+    if (!hasBeenPrimary.has(replica)) fail('effects', `${what()}, and has not been primary since it booted`);
   };
 
   const onReply = (replica: number, connection: number, reply: ClientReply): void => {

@@ -4,7 +4,7 @@ import type { Replica, StateReport } from '@kimberlite/vsr';
 import type { Checker, Fail, World } from './checker.ts';
 import { type Commits, replicationQuorumOf } from './commits.ts';
 import type { Ledger } from './ledger.ts';
-import { lookUp } from './platters.ts';
+import type { Disks } from './platters.ts';
 import type { Prepares } from './prepares.ts';
 import type { LoggedSession, Requests } from './requests.ts';
 
@@ -27,6 +27,7 @@ export function stateReports(ledger: Ledger, fail: Fail): Checker {
   };
   return {
     name: 'state-hash',
+    sentTypes: ['prepare-ok', 'heartbeat', 'heartbeat-ok'],
     sent: (replica, message) => {
       const { type } = message;
       if (type !== 'heartbeat' && type !== 'heartbeat-ok' && type !== 'prepare-ok') return;
@@ -78,21 +79,21 @@ export function sessionTables(requests: Requests, fail: Fail): Checker {
 }
 
 /** What is committed lies, synced, on a replication quorum of the disks for ever (the faults of disks left aside). */
-export function onDisks(world: World, prepares: Prepares, commits: Commits, fail: Fail): Checker {
+export function onDisks(world: World, disks: Disks, prepares: Prepares, commits: Commits, fail: Fail): Checker {
   const quorum = replicationQuorumOf(world.nodes);
   return {
     name: 'nothing-lost',
     ended: () => {
-      for (let op = 1; op <= commits.highest(); op++) {
+      for (let op = 1; op <= commits.highest; op++) {
         const id = commits.at(op)?.id;
         const bytes = (id === undefined ? undefined : prepares.get(id))?.bytes ?? null;
         if (bytes === null) continue;
-        let disks = 0;
+        let copies = 0;
         for (let replica = 0; replica < world.nodes; replica++) {
-          const found = lookUp(world.platter(replica), op, bytes);
-          if (found === 'synced' || found === 'damaged') disks += 1;
+          const found = disks.lookUp(replica, op, bytes);
+          if (found === 'synced' || found === 'damaged') copies += 1;
         }
-        if (disks < quorum) fail('nothing-lost', `op ${op} was committed, and at the end ${disks} disks have it`);
+        if (copies < quorum) fail('nothing-lost', `op ${op} was committed, and at the end ${copies} disks have it`);
       }
     },
   };

@@ -46,6 +46,7 @@ export function timestamps(world: World, prepares: Prepares, commits: Commits, l
 
   return {
     name: 'timestamps',
+    heardTypes: ['do-view-change'],
     heard: (replica, message) => {
       if (message.type !== 'do-view-change') return;
       const { view, timestamp } = message;

@@ -89,7 +89,10 @@ class Memory {
   private prefix = 0;
   private highest = -1;
   private readonly states = new Map<string, number>();
-  private readonly visited = new Map<number | string, bigint[]>();
+  /** Without any unknown one: nothing is better. */
+  private readonly visited = new Set<number | string>();
+  /** With some: which. */
+  private readonly visitedWith = new Map<number | string, bigint[]>();
 
   constructor(count: number) {
     this.taken = new Uint8Array(count + 1);
@@ -129,13 +132,15 @@ class Memory {
   /** True when nobody was here before with these unknown ones used, or with fewer. */
   visit(state: string, unknown: bigint): boolean {
     const name = this.name(state);
-    const known = this.visited.get(name);
-    if (known === undefined) {
-      this.visited.set(name, [unknown]);
+    if (this.visited.has(name)) return false;
+    if (unknown === 0n) {
+      this.visited.add(name);
       return true;
     }
-    if (known.some((fewer) => (fewer & unknown) === fewer)) return false;
-    known.push(unknown);
+    const known = this.visitedWith.get(name);
+    if (known === undefined) this.visitedWith.set(name, [unknown]);
+    else if (known.some((fewer) => (fewer & unknown) === fewer)) return false;
+    else known.push(unknown);
     return true;
   }
 }
