@@ -79,7 +79,9 @@ export class Commits {
       sent: (replica, message) => this.onSent(replica, message),
       superblockWritten: (replica, { commit }) =>
         this.claim(commit, () => `replica ${replica} writes a superblock with commit ${commit}`),
-      executed: ({ replica, request: { op } }) => this.claim(op, () => `replica ${replica} executes op ${op}`),
+      executed: ({ replica, request: { op } }) => {
+        if (op > this.highest) this.claim(op, () => `replica ${replica} executes op ${op}`);
+      },
     };
   }
 
@@ -98,7 +100,9 @@ export class Commits {
   private onSent(replica: number, message: Message): void {
     if (message.type === 'prepare-ok') return this.onAck(replica, message.op, message.view, message.id);
     const commit = commitOf(message);
-    this.claim(commit, () => `replica ${replica} sends ${message.type} with commit ${commit}`);
+    if (commit > this.highest) {
+      this.claim(commit, () => `replica ${replica} sends ${message.type} with commit ${commit}`);
+    }
     if (message.type === 'start-view') this.onStartView(message.view, message.suffix);
   }
 
