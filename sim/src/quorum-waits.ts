@@ -1,6 +1,9 @@
 import type { Checker, World } from './checkers/checker.ts';
 import { replicationQuorumOf } from './checkers/commits.ts';
-import { lookUp } from './checkers/platters.ts';
+import { Disks } from './checkers/platters.ts';
+
+/** More ops than can be on their way to a disk at once. */
+const opsWatched = 64;
 
 /** One op or one round of reads: when each replica had what the primary waits for. */
 interface Waited {
@@ -39,6 +42,7 @@ function quorumAt(atUs: readonly (number | undefined)[], quorum: number, without
  */
 export function watchQuorumWaits(world: World): QuorumWaits {
   const quorum = replicationQuorumOf(world.nodes);
+  const disks = new Disks(world.platter);
   const ops = new Map<number, Waited & { readonly bytes: Uint8Array; readonly primary: number }>();
   const rounds = new Map<number, Waited>();
 
@@ -61,6 +65,7 @@ export function watchQuorumWaits(world: World): QuorumWaits {
 
   return {
     checker: {
+      ...disks.checker,
       name: 'performance',
       sentTypes: ['prepare', 'heartbeat'],
       sent: (replica, message) => {
@@ -79,10 +84,10 @@ export function watchQuorumWaits(world: World): QuorumWaits {
         if (waited !== undefined) waited.atUs[message.from] ??= world.nowUs();
       },
       synced: (replica, file) => {
-        if (!file.startsWith('headers-')) return;
-        for (const [op, { bytes, primary, atUs }] of [...ops].slice(-world.nodes * 32)) {
+        if (!file.startsWith('segment-')) return;
+        for (const [op, { bytes, primary, atUs }] of [...ops].slice(-opsWatched)) {
           if (primary !== replica || atUs[replica] !== undefined) continue;
-          if (lookUp(world.platter(replica), op, bytes) === 'synced') atUs[replica] = world.nowUs();
+          if (disks.lookUp(replica, op, bytes) === 'synced') atUs[replica] = world.nowUs();
         }
       },
     },

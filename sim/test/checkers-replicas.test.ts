@@ -64,20 +64,20 @@ const persistence: Record<string, Rejected> = {
   },
   'an ack before anything is written': {
     kinds: ['persistence'],
-    says: /replica 1 acks op 3 .*its disk has no header record/,
+    says: /replica 1 acks op 3 .*on its disk it is: not written/,
     make: after((scene) => {
       const prepare = scene.prepare([request(2, [upsert('a')])]);
       scene.sendPrepare(0, prepare);
       scene.ack(1, prepare);
     }),
   },
-  'an ack before the header record is synced': {
+  'an ack before the prepare is synced (pitfall 20)': {
     kinds: ['persistence'],
-    says: /its disk has header record not synced/,
+    says: /on its disk it is: not synced/,
     make: after((scene) => {
       const prepare = scene.prepare([request(2, [upsert('a')])]);
       scene.sendPrepare(0, prepare);
-      scene.write(1, prepare, { headerSynced: false });
+      scene.write(1, prepare, { bodySynced: false, headerWritten: false });
       scene.ack(1, prepare);
     }),
   },
@@ -92,7 +92,7 @@ const persistence: Record<string, Rejected> = {
   },
   'an ack over damage that the boot could see (pitfall 48)': {
     kinds: ['persistence'],
-    says: /its disk has no body/,
+    says: /on its disk it is: another prepare there/,
     make: after((scene) => {
       const prepare = third(scene);
       scene.node(1).platter.flipBit('segment-00000001.wal', scene.node(1).end - 4096 + 70, 3);
@@ -288,7 +288,8 @@ const execution: Record<string, Rejected> = {
       third(scene);
       for (const index of [1, 2]) {
         scene.node(index).platter.flipBit('segment-00000001.wal', scene.node(index).end - 4096 + 70, 3);
-        scene.node(index).platter.forgetDamage();
+        scene.reboot(index);
+        for (const prepare of scene.log) scene.execute(index, prepare);
       }
       scene.end();
     }),
@@ -538,6 +539,20 @@ const replays: Record<string, Rejected> = {
     }),
   },
 };
+
+test('an ack leaves before the header record, which is there in the end', () => {
+  const scene = settled();
+  const prepare = scene.prepare([request(2, [upsert('a')])]);
+  scene.sendPrepare(0, prepare);
+  for (const index of [0, 1, 2]) {
+    scene.write(index, prepare, { headerWritten: false });
+    if (index > 0) scene.ack(index, prepare);
+  }
+  for (const index of [0, 1, 2]) scene.execute(index, prepare);
+  expect(scene.failures).toEqual([]);
+  scene.end();
+  expect(scene.kinds).toEqual(['nothing-lost']);
+});
 
 describe.each(Object.entries({ persistence, nacks, neverBack, execution, requests, idempotency, effects, replays }))(
   '%s',

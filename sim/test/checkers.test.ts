@@ -95,6 +95,25 @@ const accepted: Record<string, () => Scene> = {
     scene.end();
     return scene;
   },
+  'a replica alone that has lost the op below a later one starts over from there': () => {
+    const scene = new Scene({ nodes: 1 });
+    const first = scene.prepare([registration()]);
+    scene.write(0, first);
+    scene.execute(0, first);
+    scene.prepare([request(1, [upsert('torn')])]);
+    scene.write(0, scene.prepare([request(2, [upsert('left behind')])]));
+    scene.superblock(0, { view: 1 });
+    for (const number of [1, 2]) {
+      const prepare = scene.prepare([request(number, [upsert('a')])], {
+        view: 1,
+        after: number === 1 ? first.header : scene.tip,
+      });
+      scene.write(0, prepare);
+      scene.execute(0, prepare);
+    }
+    scene.end();
+    return scene;
+  },
   'a request that is in the log twice runs once': () => {
     const scene = settled();
     const twice = request(2, [upsert('a')]);
@@ -203,7 +222,7 @@ const prepares: Record<string, Rejected> = {
     }),
   },
   'a header that is not the first bytes': {
-    kinds: ['identity'],
+    kinds: ['identity', 'timestamps'],
     says: /is not its first bytes/,
     make: after((scene) => {
       const { header, bytes } = scene.prepare([request(2, [upsert('a')])]);
@@ -286,7 +305,7 @@ const commits: Record<string, Rejected> = {
     make: after((scene) => {
       const prepare = scene.prepare([request(2, [upsert('a')])]);
       scene.sendPrepare(0, prepare, 0, 2);
-      scene.write(0, prepare, { headerSynced: false });
+      scene.write(0, prepare, { bodySynced: false, headerWritten: false });
       scene.write(1, prepare);
       scene.ack(1, prepare);
       scene.heartbeat(0, { commit: 3 });

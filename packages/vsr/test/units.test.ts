@@ -108,7 +108,7 @@ test('a query that waits for an inherited op sees that op and none behind it, th
   const query = { client, session: sessionNumber(1), query: 1, after: requestNumber(0), body: bytesOf('') };
   step(
     r,
-    { type: 'client-query', query: { ...query, level: { type: 'linearizable' } } },
+    { type: 'client-queries', queries: [{ ...query, level: { type: 'linearizable' } }] },
     { monotonicUs: 1, realtimeUs: 1 },
   );
   r.commit = 3;

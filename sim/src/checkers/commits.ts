@@ -1,7 +1,7 @@
 import { assert, type Checksum, type PrepareHeader } from '@kimberlite/base';
 import type { Message } from '@kimberlite/vsr';
 import { type Checker, describeHeader, type Fail, type World } from './checker.ts';
-import { type Disks, prepareOnPlatter } from './platters.ts';
+import type { Disks } from './platters.ts';
 import type { KnownPrepare, Prepares } from './prepares.ts';
 
 /** A committed op, as the acks and the disks show it. */
@@ -138,10 +138,14 @@ export class Commits {
     }
   }
 
-  /** A replica alone sends no acks: what its disk has, it has. */
+  /** A replica alone sends no acks: what its disk has, it has, if it follows what is committed. */
   private acksAlone(op: number): readonly Acks[] {
-    const found = prepareOnPlatter(this.world.platter(0), op);
-    return found === null ? [] : [{ view: this.world.superblock(0).view, id: found.id, replicas: 0 }];
+    const below = this.committed[op - 1]?.id;
+    const view = this.world.superblock(0).view;
+    return this.prepares
+      .at(op)
+      .filter(({ header }) => below === undefined || header.parent === below)
+      .map(({ header }) => ({ view, id: header.id, replicas: 0 }));
   }
 
   private reachesQuorum({ view, id, replicas }: Acks, op: number): boolean {

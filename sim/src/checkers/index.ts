@@ -11,7 +11,7 @@ import { nackRules } from './nacks.ts';
 import { neverBack } from './never-back.ts';
 import { operationsOnce } from './operations.ts';
 import { persistence } from './persistence.ts';
-import { watchDisks } from './platters.ts';
+import { Disks } from './platters.ts';
 import { Prepares } from './prepares.ts';
 import { readConfirmation, readOrder } from './reads.ts';
 import { replay } from './replay.ts';
@@ -25,7 +25,7 @@ import { timestamps } from './timestamps.ts';
  * look things up in: all prepares, what is committed, what was executed, which request is which.
  */
 export function createCheckers(world: World, fail: Fail): readonly Checker[] {
-  const disks = watchDisks(world.platter);
+  const disks = new Disks(world.platter);
   const prepares = new Prepares(world, fail);
   const operations = operationsOnce();
   const commits = new Commits(world, disks, prepares, fail);

@@ -41,8 +41,8 @@ function viewTold(message: ServerMessage): number {
  * The persistence rules, seen from outside: what is on the sender's disk, synced, when something leaves.
  * - No message speaks for a view that is not in its superblock, and none that needs the log view without it; a
  *   do_view_change carries the log view and the suffix of the superblock (pitfalls 2, 4, 21, 50, 52).
- * - prepare_ok leaves only when header record and body of that prepare are there (pitfalls 20, 45, 48, 53).
- * - A header record is written only over a synced body (pitfall 63).
+ * - prepare_ok leaves only when that prepare is there, whole (pitfalls 20, 45, 48, 53).
+ * - Its header record follows, and is written only over a synced body (pitfall 63).
  * - Clients are told of durable views only (pitfall 32).
  */
 export function persistence(world: World, disks: Disks, prepares: Prepares, fail: Fail): Checker {
@@ -62,7 +62,7 @@ export function persistence(world: World, disks: Disks, prepares: Prepares, fail
     if (bytes === null) return fail('persistence', `replica ${replica} acks op ${op} id ${id}, which nobody has seen`);
     const found = disks.lookUp(replica, op, bytes);
     if (found === 'synced' || found === 'damaged') return;
-    fail('persistence', `replica ${replica} acks op ${op} id ${id}; its disk has ${found}`);
+    fail('persistence', `replica ${replica} acks op ${op} id ${id}; on its disk it is: ${found}`);
   };
 
   const checkSuffix = (replica: number, { view, logView, suffix }: DoViewChangeMessage): void => {

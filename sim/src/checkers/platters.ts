@@ -1,13 +1,11 @@
 import {
   bytesEqual,
   type Checksum,
-  checksum,
   decodePrepare,
   decodePrepareHeader,
   type Hasher,
   hexInto,
   prepareHeaderBytes,
-  toHex,
 } from '@kimberlite/base';
 import type { Checker, World } from './checker.ts';
 
@@ -57,6 +55,8 @@ function fileOf(kind: 'segment' | 'headers', sequence: number): string {
 export interface SegmentRecord {
   readonly op: number;
   readonly id: Uint8Array;
+  readonly segment: string;
+  readonly offset: number;
   /** Header and body. */
   readonly prepare: Uint8Array;
 }
@@ -77,6 +77,8 @@ export function eachRecord(
     if (here) {
       visit({
         op: u64(bytes, at + 32),
+        segment: file,
+        offset: offset + at,
         id: bytes.subarray(at + 40, at + 56),
         prepare: bytes.subarray(at + frameBytes, end),
       });
@@ -130,73 +132,83 @@ function matches(bytes: Uint8Array, at: number, wanted: Uint8Array, lengthBytes:
 }
 
 /**
- * What the platter has of a prepare. synced: header record and prepare, whole, and no crash can undo it. damaged: a
- * fault of the disk has hit it since the boot, so its replica cannot know. Anything else must not be acknowledged.
+ * What the platter has of a prepare. synced: whole, and no crash can undo it. damaged: a fault of the disk has hit it
+ * since the boot, so its replica cannot know. Anything else must not be acknowledged.
  */
-export type OnPlatter =
-  | 'synced'
-  | 'damaged'
-  | 'no header record'
-  | 'header record not synced'
-  | 'no body'
-  | 'body not synced';
+export type OnPlatter = 'synced' | 'damaged' | 'not written' | 'another prepare there' | 'not synced';
 
-export function lookUp(platter: Platter, op: number, prepare: Uint8Array): OnPlatter {
+/** Where a replica wrote a prepare. */
+interface Place {
+  readonly id: Uint8Array;
+  readonly segment: string;
+  readonly offset: number;
+}
+
+function lookAt(platter: Platter, { segment, offset }: Place, prepare: Uint8Array): OnPlatter {
+  const lengthBytes = frameBytes + prepare.length;
+  if (platter.isDamaged(segment, offset, lengthBytes)) return 'damaged';
+  const bodies = platter.peek(segment);
+  const whole = bodies !== undefined && matches(bodies, offset + frameBytes, prepare, prepare.length);
+  if (!whole) return 'another prepare there';
+  return platter.isSynced(segment, offset, lengthBytes) ? 'synced' : 'not synced';
+}
+
+/** The header record of that op names the prepare, and no crash can undo that. */
+function isRecorded(platter: Platter, op: number, prepare: Uint8Array): boolean {
   const file = headerFileOf(op);
   const at = headerOffsetOf(op);
-  if (platter.isDamaged(file, at, headerRecordBytes)) return 'damaged';
+  if (platter.isDamaged(file, at, headerRecordBytes)) return true;
   const headers = platter.peek(file);
-  if (headers === undefined || !matches(headers, at + headerAt, prepare, prepareHeaderBytes)) return 'no header record';
-  if (!platter.isSynced(file, at, headerRecordBytes)) return 'header record not synced';
-  const claim = claimAt(headers, at);
-  if (platter.isDamaged(claim.segment, claim.offset, frameBytes + claim.lengthBytes)) return 'damaged';
-  const bodies = platter.peek(claim.segment);
-  const whole = claim.lengthBytes === prepare.length && bodies !== undefined;
-  if (!whole || !matches(bodies, claim.offset + frameBytes, prepare, prepare.length)) return 'no body';
-  return isRecordSynced(platter, claim) ? 'synced' : 'body not synced';
+  if (headers === undefined || !matches(headers, at + headerAt, prepare, prepareHeaderBytes)) return false;
+  return platter.isSynced(file, at, headerRecordBytes);
 }
 
-/** The header record of that op still names the prepare. */
-const isNamed = (platter: Platter, op: number, prepare: Uint8Array): boolean => {
-  const headers = platter.peek(headerFileOf(op));
-  return headers !== undefined && matches(headers, headerOffsetOf(op) + headerAt, prepare, 16);
-};
-
-/** `lookUp` on the disks of a cluster, which looks at each copy of a prepare once a boot. */
-export interface Disks {
+/** The prepares on the disks of a cluster. */
+export class Disks {
   readonly checker: Checker;
-  readonly lookUp: (replica: number, op: number, prepare: Uint8Array) => OnPlatter;
-}
-
-export function watchDisks(platterOf: World['platter']): Disks {
+  private readonly platterOf: World['platter'];
+  /** By replica and op: where its prepares were written. */
+  private readonly places: Map<number, Place[]>[] = [];
   /** By replica: prepares that were found synced. Until the next boot nothing but a fault of the disk changes that. */
-  const synced: Set<Uint8Array>[] = [];
-  return {
-    checker: { name: 'persistence', booted: (replica) => void synced[replica]?.clear() },
-    lookUp: (replica, op, prepare) => {
-      const platter = platterOf(replica);
-      const known = (synced[replica] ??= new Set());
-      if (known.has(prepare) && isNamed(platter, op, prepare)) return 'synced';
-      const found = lookUp(platter, op, prepare);
-      if (found === 'synced') known.add(prepare);
-      return found;
-    },
-  };
-}
+  private readonly synced: Set<Uint8Array>[] = [];
 
-/** Id and bytes of the prepare that the header record of an op names; null when there is none. Not checked. */
-export function prepareOnPlatter(
-  platter: Platter,
-  op: number,
-): { readonly id: Checksum; readonly bytes: Uint8Array } | null {
-  const headers = platter.peek(headerFileOf(op));
-  const at = headerOffsetOf(op);
-  if (headers === undefined || u32(headers, at + 4) !== headerRecordMagic) return null;
-  const claim = claimAt(headers, at);
-  const from = claim.offset + frameBytes;
-  const bytes = platter.peek(claim.segment)?.subarray(from, from + claim.lengthBytes);
-  if (bytes === undefined) return null;
-  return { id: checksum(toHex(headers.subarray(at + headerAt, at + headerAt + 16))), bytes };
+  constructor(platterOf: World['platter']) {
+    this.platterOf = platterOf;
+    this.checker = {
+      name: 'persistence',
+      booted: (replica) => void this.synced[replica]?.clear(),
+      wrote: (replica, file, offset, bytes) =>
+        eachRecord(file, offset, bytes, (record) => this.onRecord(replica, record)),
+    };
+  }
+
+  /** What an acknowledgement needs. */
+  lookUp(replica: number, op: number, prepare: Uint8Array): OnPlatter {
+    const known = (this.synced[replica] ??= new Set());
+    if (known.has(prepare)) return 'synced';
+    const places = this.places[replica]?.get(op) ?? [];
+    let best: OnPlatter = 'not written';
+    for (let i = places.length - 1; i >= 0; i--) {
+      const place = places[i];
+      if (place === undefined || !matches(prepare, 0, place.id, place.id.length)) continue;
+      best = lookAt(this.platterOf(replica), place, prepare);
+      if (best === 'synced' || best === 'damaged') break;
+    }
+    if (best === 'synced') known.add(prepare);
+    return best;
+  }
+
+  /** The header record follows an acknowledgement, and then names this prepare. */
+  isRecorded(replica: number, op: number, prepare: Uint8Array): boolean {
+    return isRecorded(this.platterOf(replica), op, prepare);
+  }
+
+  private onRecord(replica: number, { op, id, segment, offset }: SegmentRecord): void {
+    const ops = (this.places[replica] ??= new Map());
+    const places = ops.get(op);
+    if (places === undefined) ops.set(op, [{ id, segment, offset }]);
+    else places.push({ id, segment, offset });
+  }
 }
 
 /** Where `wanted` starts in `bytes` at or after `from`, or -1. */

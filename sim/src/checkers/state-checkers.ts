@@ -78,7 +78,10 @@ export function sessionTables(requests: Requests, fail: Fail): Checker {
   };
 }
 
-/** What is committed lies, synced, on a replication quorum of the disks for ever (the faults of disks left aside). */
+/**
+ * What is committed lies, synced, on a replication quorum of the disks for ever (the faults of disks left aside), and
+ * a header record says so: by now it has followed.
+ */
 export function onDisks(world: World, disks: Disks, prepares: Prepares, commits: Commits, fail: Fail): Checker {
   const quorum = replicationQuorumOf(world.nodes);
   return {
@@ -91,7 +94,7 @@ export function onDisks(world: World, disks: Disks, prepares: Prepares, commits:
         let copies = 0;
         for (let replica = 0; replica < world.nodes; replica++) {
           const found = disks.lookUp(replica, op, bytes);
-          if (found === 'synced' || found === 'damaged') copies += 1;
+          if ((found === 'synced' || found === 'damaged') && disks.isRecorded(replica, op, bytes)) copies += 1;
         }
         if (copies < quorum) fail('nothing-lost', `op ${op} was committed, and at the end ${copies} disks have it`);
       }

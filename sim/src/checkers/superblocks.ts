@@ -84,7 +84,12 @@ export function watchDisk(disk: CrashableDisk, listener: DiskListener): Crashabl
     // The superblock is never written this way: its copies share a sync.
     writeDurable: (file, offset, bytes, done) => {
       listener.wrote(file, offset, bytes);
-      disk.writeDurable(file, offset, bytes, done);
+      const { synced: tell } = listener;
+      if (tell === null) return disk.writeDurable(file, offset, bytes, done);
+      disk.writeDurable(file, offset, bytes, (result) => {
+        if (result.ok) tell(file);
+        done(result);
+      });
     },
     sync: (file, done) => {
       if (file !== superblockFile) return syncOther(file, done);
