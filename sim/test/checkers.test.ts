@@ -114,6 +114,32 @@ const accepted: Record<string, () => Scene> = {
     scene.end();
     return scene;
   },
+  'an op that a quorum had, undone with the one before it': () => {
+    const scene = settled();
+    const second = scene.log[1];
+    if (second === undefined) throw new Error('there are two ops');
+    const alone = scene.prepare([request(2, [upsert('alone')])]);
+    const behind = scene.prepare([request(3, [upsert('behind')])]);
+    for (const prepare of [alone, behind]) scene.sendPrepare(0, prepare, 0, 2);
+    scene.write(0, behind);
+    scene.write(1, behind);
+    scene.ack(1, behind);
+    toView1(scene, second);
+    const made = [2, 3].map((number) => {
+      const prepare = scene.prepare([request(number, [upsert('b')])], {
+        view: 1,
+        after: number === 2 ? second.header : scene.tip,
+      });
+      scene.sendPrepare(1, prepare, 1, number);
+      for (const index of [1, 2]) scene.write(index, prepare);
+      scene.ack(2, prepare, 1);
+      scene.execute(1, prepare);
+      return prepare;
+    });
+    scene.heartbeat(1, { view: 1, commit: 4 });
+    for (const prepare of made) scene.execute(2, prepare);
+    return scene;
+  },
   'a request that is in the log twice runs once': () => {
     const scene = settled();
     const twice = request(2, [upsert('a')]);

@@ -3,7 +3,7 @@ import type { KernelState } from '@kimberlite/kernel';
 import type { Applied, AppliedRequest, Effect, Message, Replica } from '@kimberlite/vsr';
 import type { ClientMessage, ServerMessage } from '@kimberlite/wire';
 import type { Call, History } from '../history.ts';
-import type { Platter } from './platters.ts';
+import type { HeaderClaim, Platter, SegmentRecord } from './platters.ts';
 
 /** The checkers by name; a failure's `kind` is one of them, or says where else the run broke. */
 export type CheckerName =
@@ -91,8 +91,10 @@ export interface Checker {
   /** A message has reached the replica. */
   readonly heard?: (replica: number, message: Message) => void;
   readonly heardTypes?: readonly MessageType[];
-  /** Bytes are being written, not yet synced. The bytes stay as they are. */
-  readonly wrote?: (replica: number, file: string, offset: number, bytes: Uint8Array) => void;
+  /** A prepare is being written to a segment, not yet synced. The bytes stay as they are. */
+  readonly recorded?: (replica: number, record: SegmentRecord) => void;
+  /** A header record is being written, not yet synced. */
+  readonly headerRecorded?: (replica: number, claim: HeaderClaim) => void;
   /** A copy of a superblock is being written, not yet synced. */
   readonly superblockWritten?: (replica: number, superblock: SuperblockView) => void;
   /** A superblock is synced; `world.superblock` has it. */

@@ -138,17 +138,16 @@ export class Commits {
     }
   }
 
-  /** A replica alone sends no acks: what its disk has, it has, if it follows what is committed. */
+  /** A replica alone sends no acks: what its disk has, it has. */
   private acksAlone(op: number): readonly Acks[] {
-    const below = this.committed[op - 1]?.id;
-    const view = this.world.superblock(0).view;
-    return this.prepares
-      .at(op)
-      .filter(({ header }) => below === undefined || header.parent === below)
-      .map(({ header }) => ({ view, id: header.id, replicas: 0 }));
+    const { view } = this.world.superblock(0);
+    return this.prepares.at(op).map(({ header }) => ({ view, id: header.id, replicas: 0 }));
   }
 
+  /** A quorum may have had an op whose predecessor was undone, and with it the op: it has to follow what is committed. */
   private reachesQuorum({ view, id, replicas }: Acks, op: number): boolean {
+    const below = this.committed[op - 1]?.id;
+    if (below !== undefined && this.prepares.get(id)?.header.parent !== below) return false;
     const count = countBits(replicas & ~(1 << (view % this.world.nodes)));
     return count >= this.quorum || (count === this.quorum - 1 && this.primaryHas(view, op, id));
   }

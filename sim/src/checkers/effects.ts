@@ -4,7 +4,15 @@ import type { Commits } from './commits.ts';
 /** The effects of one op as the state machine gave them, not yet handed on. */
 interface Owed {
   readonly op: number;
-  readonly effects: unknown[];
+  /** One list a request. */
+  readonly lists: (readonly unknown[])[];
+}
+
+/** The lists one behind the other, and nothing else. */
+function isWhole({ lists }: Owed, effects: readonly unknown[]): boolean {
+  let at = 0;
+  for (const list of lists) for (const effect of list) if (effects[at++] !== effect) return false;
+  return at === effects.length;
 }
 
 /**
@@ -37,14 +45,11 @@ export function effects(world: World, commits: Commits, fail: Fail): Checker {
     if (op <= (lastOp[replica] ?? 0))
       fail('effects', `replica ${replica} hands on op ${op} after op ${lastOp[replica]}`);
     lastOp[replica] = op;
-    const complete =
-      first !== undefined &&
-      first.op === op &&
-      first.effects.length === handed.effects.length &&
-      first.effects.every((effect, i) => effect === handed.effects[i]);
-    const expected = first === undefined ? 'nothing' : `${first.effects.length} of op ${first.op}`;
-    if (!complete)
+    if (first === undefined || first.op !== op || !isWhole(first, handed.effects)) {
+      const count = first?.lists.reduce((sum, { length }) => sum + length, 0);
+      const expected = first === undefined ? 'nothing' : `${count} of op ${first.op}`;
       fail('effects', `replica ${replica} hands on ${handed.effects.length} effects of op ${op}, not ${expected}`);
+    }
     checkFlags(replica, handed);
   };
 
@@ -59,8 +64,8 @@ export function effects(world: World, commits: Commits, fail: Fail): Checker {
       if (applied.effects.length === 0) return;
       const list = (owed[replica] ??= []);
       const last = list.at(-1);
-      if (last?.op === op) last.effects.push(...applied.effects);
-      else list.push({ op, effects: [...applied.effects] });
+      if (last?.op === op) last.lists.push(applied.effects);
+      else list.push({ op, lists: [applied.effects] });
     },
     handedOn: onHandedOn,
     told: (replica, _connection, messages) => {

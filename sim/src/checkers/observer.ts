@@ -4,6 +4,7 @@ import type { Codec, ServerMessage } from '@kimberlite/wire';
 import type { Call } from '../history.ts';
 import type { CrashableDisk } from '../machine.ts';
 import type { ApplyEffects, Checker, Ending, MessageType, SuperblockView, World } from './checker.ts';
+import { eachHeaderRecord, eachRecord } from './platters.ts';
 import { emptySuperblock, watchDisk } from './superblocks.ts';
 
 type Hook = Exclude<keyof Checker, 'name' | 'sent' | 'sentTypes' | 'heard' | 'heardTypes'>;
@@ -23,7 +24,8 @@ function listenersOf(checkers: readonly Checker[]): Listeners {
   return {
     booted: of('booted'),
     down: of('down'),
-    wrote: of('wrote'),
+    recorded: of('recorded'),
+    headerRecorded: of('headerRecorded'),
     superblockWritten: of('superblockWritten'),
     superblockSynced: of('superblockSynced'),
     synced: of('synced'),
@@ -90,10 +92,15 @@ export class Observer {
   }
 
   watchDisk(disk: CrashableDisk, replica: number): CrashableDisk {
-    const { wrote, superblockWritten, superblockSynced, synced } = this.listeners;
+    const { recorded, headerRecorded, superblockWritten, superblockSynced, synced } = this.listeners;
     return watchDisk(disk, {
       wrote: (file, offset, bytes) => {
-        for (const listener of wrote) listener(replica, file, offset, bytes);
+        eachRecord(file, offset, bytes, (record) => {
+          for (const listener of recorded) listener(replica, record);
+        });
+        eachHeaderRecord(file, offset, bytes, (claim) => {
+          for (const listener of headerRecorded) listener(replica, claim);
+        });
       },
       superblockWritten: (superblock) => {
         for (const listener of superblockWritten) listener(replica, superblock);

@@ -2,7 +2,7 @@ import type { Checksum } from '@kimberlite/base';
 import type { DoViewChangeMessage, Message, PrepareOkMessage } from '@kimberlite/vsr';
 import type { ServerMessage } from '@kimberlite/wire';
 import type { Checker, Fail, World } from './checker.ts';
-import { type Disks, eachHeaderRecord, isClaimSynced } from './platters.ts';
+import { type Disks, isClaimSynced } from './platters.ts';
 import type { Prepares } from './prepares.ts';
 
 /** The log view that has to be on the disk before the message may leave. */
@@ -97,11 +97,9 @@ export function persistence(world: World, disks: Disks, prepares: Prepares, fail
       if (message.type === 'prepare-ok') checkAck(replica, message);
       if (message.type === 'do-view-change') checkSuffix(replica, message);
     },
-    wrote: (replica, file, offset, bytes) => {
-      eachHeaderRecord(file, offset, bytes, (claim) => {
-        if (isClaimSynced(world.platter(replica), claim)) return;
-        fail('persistence', `replica ${replica} writes the header record of op ${claim.op} before its body is synced`);
-      });
+    headerRecorded: (replica, claim) => {
+      if (isClaimSynced(world.platter(replica), claim)) return;
+      fail('persistence', `replica ${replica} writes the header record of op ${claim.op} before its body is synced`);
     },
     told: (replica, _connection, messages) => {
       const { view } = world.superblock(replica);

@@ -177,8 +177,7 @@ export class Disks {
     this.checker = {
       name: 'persistence',
       booted: (replica) => void this.synced[replica]?.clear(),
-      wrote: (replica, file, offset, bytes) =>
-        eachRecord(file, offset, bytes, (record) => this.onRecord(replica, record)),
+      recorded: (replica, record) => this.onRecord(replica, record),
     };
   }
 
@@ -203,11 +202,11 @@ export class Disks {
     return isRecorded(this.platterOf(replica), op, prepare);
   }
 
-  private onRecord(replica: number, { op, id, segment, offset }: SegmentRecord): void {
+  private onRecord(replica: number, record: SegmentRecord): void {
     const ops = (this.places[replica] ??= new Map());
-    const places = ops.get(op);
-    if (places === undefined) ops.set(op, [{ id, segment, offset }]);
-    else places.push({ id, segment, offset });
+    const places = ops.get(record.op);
+    if (places === undefined) ops.set(record.op, [record]);
+    else places.push(record);
   }
 }
 

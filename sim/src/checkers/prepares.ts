@@ -9,7 +9,7 @@ import {
 } from '@kimberlite/base';
 import type { Message } from '@kimberlite/vsr';
 import { type Checker, describeHeader, type Fail, type World } from './checker.ts';
-import { eachRecord, type SegmentRecord } from './platters.ts';
+import type { SegmentRecord } from './platters.ts';
 
 /** A prepare that was seen in a message or on a disk. `bytes` are null while only its header was. */
 export interface KnownPrepare {
@@ -76,8 +76,7 @@ export class Prepares {
       name: 'one-prepare-per-view',
       sentTypes: ['prepare', 'repair-prepare', 'headers', 'do-view-change', 'start-view'],
       sent: (replica, message) => this.onSent(replica, message),
-      wrote: (replica, file, offset, bytes) =>
-        eachRecord(file, offset, bytes, (record) => this.onRecord(replica, record)),
+      recorded: (replica, record) => this.onRecord(replica, record),
     };
   }
 
