@@ -48,6 +48,8 @@ export class SimDiskFile {
   everSynced: boolean;
   /** Sectors the drive cannot read until they are written again. */
   readonly unreadable = new Set<number>();
+  /** Sectors that a fault has changed, or kept from changing, since the machine booted. */
+  private readonly hurt = new Set<number>();
   private size: number;
   private readonly pages: Page[];
   private readonly dirty = new Map<number, DirtyPage>();
@@ -86,6 +88,18 @@ export class SimDiskFile {
       at += count;
     }
     return bytes;
+  }
+
+  /** A read there would give exactly these bytes. */
+  holds(offset: number, bytes: Uint8Array): boolean {
+    if (offset < 0 || offset + bytes.length > this.size) return false;
+    for (let i = 0; i < bytes.length; ) {
+      const at = offset + i;
+      const page = this.pages[Math.floor(at / pageBytes)] ?? null;
+      const end = Math.min(bytes.length, i + pageBytes - (at % pageBytes));
+      for (let within = at % pageBytes; i < end; i++, within++) if ((page?.[within] ?? 0) !== bytes[i]) return false;
+    }
+    return true;
   }
 
   /** `keep` chooses the sectors that are written at all. `bytes` belongs to the file from now on. */
@@ -179,8 +193,29 @@ export class SimDiskFile {
     return true;
   }
 
+  /** A fault has hit these bytes since the machine booted. */
+  isHurt(offset: number, lengthBytes: number): boolean {
+    if (this.hurt.size === 0) return false;
+    const last = Math.floor((offset + lengthBytes - 1) / simSectorBytes);
+    for (let sector = Math.floor(offset / simSectorBytes); sector <= last; sector++) {
+      if (this.hurt.has(sector)) return true;
+    }
+    return false;
+  }
+
+  hurtAt(offset: number, lengthBytes: number): void {
+    const last = Math.floor((offset + lengthBytes - 1) / simSectorBytes);
+    for (let sector = Math.floor(offset / simSectorBytes); sector <= last; sector++) this.hurt.add(sector);
+  }
+
+  /** A boot reads everything: what was hurt before it can be seen. */
+  forgetHurt(): void {
+    this.hurt.clear();
+  }
+
   /** Flips a bit in the cache and in everything a crash may bring back. */
   flipBit(offset: number, bit: number): void {
+    this.hurtAt(offset, 1);
     const number = Math.floor(offset / pageBytes);
     const within = offset % pageBytes;
     const flip = (page: Page): Uint8Array => {

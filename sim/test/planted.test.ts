@@ -19,7 +19,7 @@ const canaries: readonly Canary[] = [
   {
     name: 'an acknowledgement before the prepare is durable (pitfall 20)',
     plants: ackBeforeDurable,
-    checker: 'nothing-lost',
+    checker: 'persistence',
     faults: ['crash-all', 'crash'],
     firstSeed: 1,
   },
@@ -33,7 +33,7 @@ const canaries: readonly Canary[] = [
   {
     name: 'a read without a confirmation round (pitfall 41)',
     plants: readsWithoutRound,
-    checker: 'stale-read',
+    checker: 'read-confirmation',
     faults: ['isolate', 'pause'],
     firstSeed: 6,
   },

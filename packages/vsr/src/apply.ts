@@ -11,7 +11,7 @@ import {
 import { decodeBatch } from './batch.ts';
 import type { ClientRequest } from './client.ts';
 import { forgetBehind } from './log-writes.ts';
-import { onRequestApplied, onStateAdvanced } from './reads.ts';
+import { onOpApplied, onRequestApplied, onStateAdvanced } from './reads.ts';
 import { readBehind } from './repair.ts';
 import { isNormalPrimary, type Replica } from './replica.ts';
 import { notify, refuseRequest } from './send.ts';
@@ -51,6 +51,7 @@ export function applyOp<S>(r: Replica<S>, prepare: Prepare): void {
   }
   r.applied = header.op;
   r.appliedId = header.id;
+  onOpApplied(r);
   if (effects.length > 0) {
     const replay = header.op <= r.replayUntil;
     const primary = isNormalPrimary(r);

@@ -148,8 +148,11 @@ export function onRequestApplied<S>(r: Replica<S>, op: number, request: ClientRe
   }
 }
 
-/** After ops were applied: queries that only waited for that, then whatever the commits made room for. */
-export function onStateAdvanced<S>(r: Replica<S>): void {
+/**
+ * Captures for the queries that only waited for this op. Before the next one is applied: that may already be a later
+ * call of the same client, and a query sees none of those.
+ */
+export function onOpApplied<S>(r: Replica<S>): void {
   for (const sequence of r.queriesBehind) {
     const q = r.queries.get(sequence);
     if (q === undefined) r.queriesBehind.delete(sequence);
@@ -158,6 +161,10 @@ export function onStateAdvanced<S>(r: Replica<S>): void {
       r.queries.set(sequence, { ...q, captured: capture(r) });
     }
   }
+}
+
+/** After ops were applied: queries that only waited for that, then whatever the commits made room for. */
+export function onStateAdvanced<S>(r: Replica<S>): void {
   if (r.queries.size > 0) answerConfirmed(r);
   if (r.positionQueries.size > 0) answerPositions(r);
   openAdmission(r);

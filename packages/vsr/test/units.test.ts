@@ -2,6 +2,7 @@ import {
   type Checksum,
   type ClientId,
   clusterId,
+  makePrepare,
   op,
   pipelineMax,
   replicaId,
@@ -12,6 +13,7 @@ import {
   view,
 } from '@kimberlite/base';
 import { describe, expect, test } from 'vitest';
+import { advanceApply } from '../src/apply.ts';
 import { marzullo } from '../src/clock.ts';
 import {
   type ClientRequest,
@@ -61,13 +63,58 @@ describe('clock agreement', () => {
   });
 });
 
-const request = (number: number, body: string): ClientRequest => ({
+const register = (): ClientRequest => ({ ...request(0, '', 0), floor: requestNumber(0) });
+
+const request = (number: number, body: string, session = 3): ClientRequest => ({
   client: '1'.repeat(32) as ClientId,
-  session: sessionNumber(3),
+  session: sessionNumber(session),
   number: requestNumber(number),
   floor: requestNumber(1),
   checksum: sha256Hasher(bytesOf(body)),
   body: bytesOf(body),
+});
+
+test('a query that waits for an inherited op sees that op and none behind it, though both are applied at once', () => {
+  const r = createReplica({
+    cluster,
+    replica: replicaId(0),
+    replicaCount: 3,
+    hasher: sha256Hasher,
+    seed: 1,
+    nonce: '0'.repeat(32),
+    stateMachine: byteMachine,
+    durable: initialDurableState(),
+    recovered: { slots: [], head: op(0), headCertain: true },
+  });
+  r.status = 'normal';
+  r.serving = true;
+  let parent = r.root;
+  for (const [at, requests] of [[register()], [request(1, 'before', 1)], [request(2, 'after', 1)]].entries()) {
+    const body = encodeBatch(requests);
+    const prepare = makePrepare(
+      { cluster, op: at + 1, view: 0, parent: parent.id, timestamp: at + 1, body },
+      sha256Hasher,
+    );
+    parent = prepare.header;
+    r.log.set(parent.op, { id: parent.id, header: parent });
+    r.bodies.set(parent.op, prepare);
+    r.slots.set(parent.op, { durable: parent.id, writing: null, faulty: false });
+  }
+  // A new primary has inherited two ops and is asked before they are committed; then it prepares the third.
+  r.head = 3;
+  r.inherited = 2;
+  r.linkedLow = 1;
+  const { client } = register();
+  const query = { client, session: sessionNumber(1), query: 1, after: requestNumber(0), body: bytesOf('') };
+  step(
+    r,
+    { type: 'client-queries', queries: [{ ...query, level: { type: 'linearizable' } }] },
+    { monotonicUs: 1, realtimeUs: 1 },
+  );
+  r.commit = 3;
+  advanceApply(r);
+  expect(r.applied).toBe(3);
+  expect([...r.queries.values()].map(({ captured }) => captured?.op)).toEqual([2]);
 });
 
 describe('batch', () => {

@@ -1,0 +1,192 @@
+import type { KernelState } from '@kimberlite/kernel';
+import type { StateMachine } from '@kimberlite/vsr';
+import type { Codec, ServerMessage } from '@kimberlite/wire';
+import type { Call } from '../history.ts';
+import type { CrashableDisk } from '../machine.ts';
+import type { ApplyEffects, Checker, Ending, MessageType, SuperblockView, World } from './checker.ts';
+import { eachHeaderRecord, eachRecord } from './platters.ts';
+import { emptySuperblock, watchDisk } from './superblocks.ts';
+
+type Hook = Exclude<keyof Checker, 'name' | 'sent' | 'sentTypes' | 'heard' | 'heardTypes'>;
+type Listeners = { readonly [Name in Hook]: readonly NonNullable<Checker[Name]>[] };
+type MessageListener = NonNullable<Checker['sent']>;
+type MessageListeners = { readonly [Type in MessageType]: MessageListener[] };
+
+function listenersOf(checkers: readonly Checker[]): Listeners {
+  const of = <Name extends Hook>(name: Name): readonly NonNullable<Checker[Name]>[] => {
+    const found: NonNullable<Checker[Name]>[] = [];
+    for (const checker of checkers) {
+      const listener = checker[name];
+      if (listener !== undefined) found.push(listener);
+    }
+    return found;
+  };
+  return {
+    booted: of('booted'),
+    down: of('down'),
+    recorded: of('recorded'),
+    headerRecorded: of('headerRecorded'),
+    superblockWritten: of('superblockWritten'),
+    superblockSynced: of('superblockSynced'),
+    synced: of('synced'),
+    executed: of('executed'),
+    handedOn: of('handedOn'),
+    asked: of('asked'),
+    told: of('told'),
+    returned: of('returned'),
+    ended: of('ended'),
+  };
+}
+
+/** By type, since most messages are heartbeats and pings, which concern few. */
+function messageListenersOf(
+  checkers: readonly Checker[],
+  of: (checker: Checker) => readonly [MessageListener | undefined, readonly MessageType[] | undefined],
+): MessageListeners {
+  const listeners: MessageListeners = {
+    prepare: [],
+    'prepare-ok': [],
+    heartbeat: [],
+    'heartbeat-ok': [],
+    ping: [],
+    pong: [],
+    'start-view-change': [],
+    'do-view-change': [],
+    'start-view': [],
+    'request-start-view': [],
+    'request-headers': [],
+    headers: [],
+    'request-prepare': [],
+    'repair-prepare': [],
+  };
+  for (const checker of checkers) {
+    const [listener, types] = of(checker);
+    if (listener === undefined) continue;
+    for (const [type, list] of Object.entries(listeners)) {
+      if (types === undefined || types.some((wanted) => wanted === type)) list.push(listener);
+    }
+  }
+  return listeners;
+}
+
+/**
+ * Stands between the ports of all replicas and the checkers: what is sent, written, executed, handed on and told goes
+ * through here. `alive` says whether the process whose port it is still runs: a crash in the middle of a turn leaves
+ * the rest of that turn running, unheard.
+ */
+export class Observer {
+  private readonly listeners: Listeners;
+  private readonly sent: MessageListeners;
+  private readonly heard: MessageListeners;
+  private readonly superblocks: SuperblockView[] = [];
+  /** Connection whose frame is being handled. */
+  private asking = 0;
+  /** Encoded for a client, not yet sent. */
+  private telling: readonly ServerMessage[] = [];
+
+  constructor(createCheckers: (superblock: World['superblock']) => readonly Checker[]) {
+    const checkers = createCheckers((replica) => this.superblocks[replica] ?? emptySuperblock);
+    this.listeners = listenersOf(checkers);
+    this.sent = messageListenersOf(checkers, (checker) => [checker.sent, checker.sentTypes]);
+    this.heard = messageListenersOf(checkers, (checker) => [checker.heard, checker.heardTypes]);
+  }
+
+  watchDisk(disk: CrashableDisk, replica: number): CrashableDisk {
+    const { recorded, headerRecorded, superblockWritten, superblockSynced, synced } = this.listeners;
+    return watchDisk(disk, {
+      wrote: (file, offset, bytes) => {
+        eachRecord(file, offset, bytes, (record) => {
+          for (const listener of recorded) listener(replica, record);
+        });
+        eachHeaderRecord(file, offset, bytes, (claim) => {
+          for (const listener of headerRecorded) listener(replica, claim);
+        });
+      },
+      superblockWritten: (superblock) => {
+        for (const listener of superblockWritten) listener(replica, superblock);
+      },
+      superblockSynced: (superblock) => {
+        this.superblocks[replica] = superblock;
+        for (const listener of superblockSynced) listener(replica, superblock);
+      },
+      synced: synced.length === 0 ? null : (file) => synced.forEach((listener) => listener(replica, file)),
+    });
+  }
+
+  watchCodec(codec: Codec, replica: number, alive: () => boolean): Codec {
+    const { sent, heard } = this;
+    const { asked } = this.listeners;
+    return {
+      ...codec,
+      encodePeerMessage: (message) => {
+        if (alive()) for (const listener of sent[message.type]) listener(replica, message);
+        return codec.encodePeerMessage(message);
+      },
+      decodePeerMessage: (frame) => {
+        const message = codec.decodePeerMessage(frame);
+        if (message.ok && heard[message.value.type].length > 0 && alive()) {
+          for (const listener of heard[message.value.type]) listener(replica, message.value);
+        }
+        return message;
+      },
+      decodeClientFrame: (frame) => {
+        const messages = codec.decodeClientFrame(frame);
+        if (messages.ok && alive()) for (const listener of asked) listener(replica, this.asking, messages.value);
+        return messages;
+      },
+      encodeServerFrame: (messages) => {
+        this.telling = messages;
+        return codec.encodeServerFrame(messages);
+      },
+      encodeServerFrames: (messages) => {
+        this.telling = messages;
+        return codec.encodeServerFrames(messages);
+      },
+    };
+  }
+
+  watchMachine(machine: StateMachine<KernelState>, replica: number, alive: () => boolean): StateMachine<KernelState> {
+    const { executed } = this.listeners;
+    return {
+      ...machine,
+      apply: (state, request) => {
+        const applied = machine.apply(state, request);
+        if (alive()) for (const listener of executed) listener({ replica, request, applied });
+        return applied;
+      },
+    };
+  }
+
+  booted(replica: number): void {
+    for (const listener of this.listeners.booted) listener(replica);
+  }
+
+  down(replica: number): void {
+    for (const listener of this.listeners.down) listener(replica);
+  }
+
+  /** The next client frame that is decoded came over this connection. */
+  clientAsks(connection: number): void {
+    this.asking = connection;
+  }
+
+  /** A frame to a client leaves: what was encoded last, in as many frames as it took. */
+  clientTold(replica: number, connection: number): void {
+    if (this.telling.length === 0) return;
+    const messages = this.telling;
+    this.telling = [];
+    for (const listener of this.listeners.told) listener(replica, connection, messages);
+  }
+
+  handedOn(replica: number, effects: ApplyEffects): void {
+    for (const listener of this.listeners.handedOn) listener(replica, effects);
+  }
+
+  returned(call: Call): void {
+    for (const listener of this.listeners.returned) listener(call);
+  }
+
+  ended(ending: Ending): void {
+    for (const listener of this.listeners.ended) listener(ending);
+  }
+}
