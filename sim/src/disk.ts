@@ -151,7 +151,11 @@ export class SimDisk implements Disk {
         flying.file.write(offset, flying.bytes, () => randomChance(this.random, 0.5));
         return err('io');
       }
-      if (!this.chance(this.faults.lostWriteChance)) flying.file.write(this.landing(flying), flying.bytes);
+      const lost = this.chance(this.faults.lostWriteChance);
+      const at = lost ? offset : this.landing(flying);
+      if (lost || at !== offset) flying.file.hurtAt(offset, bytes.length);
+      if (at !== offset) flying.file.hurtAt(at, bytes.length);
+      if (!lost) flying.file.write(at, flying.bytes);
       return ok(undefined);
     });
   }
@@ -251,13 +255,36 @@ export class SimDisk implements Disk {
 
   /** The sector at that offset fails to read until it is written again. */
   breakSector(file: string, offset: number): void {
-    this.existing(file).unreadable.add(Math.floor(offset / simSectorBytes));
+    const found = this.existing(file);
+    found.unreadable.add(Math.floor(offset / simSectorBytes));
+    found.hurtAt(offset, 1);
   }
 
   usedBytes(): number {
     let used = 0;
     for (const file of this.names.values()) used += file.current.length;
     return used;
+  }
+
+  /** The machine boots over it. */
+  forgetDamage(): void {
+    for (const file of this.names.values()) file.forgetHurt();
+  }
+
+  /** The file as reads see it now; not a copy. */
+  peek(file: string): Uint8Array | undefined {
+    return this.names.get(file)?.current;
+  }
+
+  /** A crash now would leave exactly these bytes under this name. */
+  isSynced(file: string, offset: number, lengthBytes: number): boolean {
+    const found = this.names.get(file);
+    return found !== undefined && this.durableNames.get(file) === found && found.isSynced(offset, lengthBytes);
+  }
+
+  /** A fault has hit these bytes since the boot; whoever wrote them was told that all is well. */
+  isDamaged(file: string, offset: number, lengthBytes: number): boolean {
+    return this.names.get(file)?.isHurt(offset, lengthBytes) ?? false;
   }
 
   /** Contents as reads see them now. */
