@@ -1,4 +1,5 @@
 import {
+  assert,
   type Checksum,
   type ClusterId,
   crc32,
@@ -12,26 +13,15 @@ import {
 import { Host } from '@kimberlite/host';
 import type { KernelState } from '@kimberlite/kernel';
 import { formatLog, type Geometry, type LogMark } from '@kimberlite/log';
-import {
-  encodeDurableState,
-  initialDurableState,
-  type Replica,
-  type ReplicaMark,
-  type StateMachine,
-} from '@kimberlite/vsr';
-import {
-  type Codec,
-  createCodec,
-  createKernelStateMachine,
-  decodeCommands,
-  decodeOutcomes,
-  type MemberAddress,
-} from '@kimberlite/wire';
-import type { Checker, DurableViews, Failure, FailureKind } from './checkers/checker.ts';
+import { encodeDurableState, initialDurableState, type Replica, type ReplicaMark } from '@kimberlite/vsr';
+import { type Codec, createCodec, createKernelStateMachine, type MemberAddress } from '@kimberlite/wire';
+import type { Checker, Ending, Fail, Failure, FailureKind, World } from './checkers/checker.ts';
+import { Observer } from './checkers/observer.ts';
+import { simHeaderSlots } from './checkers/platters.ts';
 import { ClientLinks } from './client-links.ts';
 import { SimClock } from './clock.ts';
 import { SimDisk } from './disk.ts';
-import { watchSuperblock } from './durable-views.ts';
+import type { Call } from './history.ts';
 import { Machine, type MachineOutlets } from './machine.ts';
 import { SimNetwork } from './network.ts';
 import type { RunOptions } from './options.ts';
@@ -58,13 +48,11 @@ export interface ClusterSetup {
   readonly nodes: number;
   readonly options: RunOptions;
   readonly hasher?: Hasher;
-  readonly createCheckers: (fail: (kind: FailureKind, message: string) => void) => readonly Checker[];
+  readonly createCheckers: (world: World, fail: Fail) => readonly Checker[];
 }
 
 /** The smallest files the log allows, so that runs reach their ends. */
-const geometry: Geometry = { segmentBytes: 1_228_800, headerSlots: 64 };
-
-const nothingDurable: DurableViews = { view: 0, logView: 0 };
+const geometry: Geometry = { segmentBytes: 1_228_800, headerSlots: simHeaderSlots };
 
 const randomHex128 = (random: RandomState): string =>
   Array.from({ length: 4 }, () => randomU32(random).toString(16).padStart(8, '0')).join('');
@@ -99,9 +87,7 @@ export class Cluster {
   whenTurned: ((replica: number, state: Replica<KernelState>) => void) | null = null;
   private readonly setup: ClusterSetup;
   private readonly random: RandomState;
-  private readonly checkers: readonly Checker[];
-  /** Read off each disk as it syncs. */
-  private readonly durableViews: DurableViews[] = [];
+  private readonly observer: Observer;
   private readonly members: readonly MemberAddress[];
   /** Ids of committed ops, as the first replica that knew them committed had them. */
   readonly committedIds = new Map<number, Checksum>();
@@ -119,8 +105,15 @@ export class Cluster {
     this.random = this.scheduler.random('cluster');
     this.hasher = setup.hasher ?? sha256Hasher;
     this.codec = createCodec({ hasher: this.hasher });
-    this.checkers = setup.createCheckers((kind, message) => this.fail(kind, message));
-    const { scheduler, trace, nodes } = this;
+    const { scheduler, trace, nodes, hasher } = this;
+    const platter = (replica: number): SimDisk => {
+      const machine = this.machines[replica];
+      assert(machine !== undefined, 'a replica has a machine');
+      return machine.platter;
+    };
+    const world = { nodes, cluster: simCluster, hasher, platter, nowUs: () => scheduler.nowUs };
+    const fail: Fail = (kind, message) => this.fail(kind, message);
+    this.observer = new Observer((superblock) => setup.createCheckers({ ...world, superblock }, fail));
     this.members = Array.from({ length: nodes }, (_, index) => ({
       replica: index as ReplicaId,
       endpoint: endpointOf(index),
@@ -142,7 +135,7 @@ export class Cluster {
         schedule: (delayUs, run) => void scheduler.after(delayUs, run),
         random: scheduler.random(`disk ${index}`),
       });
-      const watched = watchSuperblock(platter, (views) => this.keepDurableViews(index, views));
+      const watched = this.observer.watchDisk(platter, index);
       const disk = setup.options.plants?.disk?.(watched, index) ?? watched;
       const clock = new SimClock(scheduler);
       return new Machine({ replica: index as ReplicaId, disk, platter, clock, scheduler, outlets });
@@ -188,9 +181,12 @@ export class Cluster {
     // A crash in the middle of a turn leaves the rest of that turn running, unheard: a process that is gone says nothing.
     const boot = machine.incarnation + 1;
     const alive = (): boolean => machine.incarnation === boot && machine.power !== 'off';
-    const codec = this.watchedCodec(index, alive);
+    const codec = this.observer.watchCodec(this.codec, index, alive);
     const machineOf = createKernelStateMachine();
-    const stateMachine = this.watchedMachine(plants?.stateMachine?.(machineOf, index) ?? machineOf, index, alive);
+    const planted = plants?.stateMachine?.(machineOf, index) ?? machineOf;
+    const stateMachine = this.observer.watchMachine(planted, index, alive);
+    machine.platter.forgetDamage();
+    this.observer.booted(index);
     machine.boot(
       randomInt(this.random, 0, 1_000_000_000),
       (ports) =>
@@ -236,17 +232,12 @@ export class Cluster {
     return this.machines.flatMap((_, index) => this.state(index) ?? []);
   }
 
-  tellReturned(call: Parameters<NonNullable<Checker['returned']>>[0]): void {
-    for (const checker of this.checkers) checker.returned?.(call);
+  tellReturned(call: Call): void {
+    this.observer.returned(call);
   }
 
-  tellEnded(ending: Parameters<NonNullable<Checker['ended']>>[0]): void {
-    for (const checker of this.checkers) checker.ended?.(ending);
-  }
-
-  private keepDurableViews(index: number, { view, logView }: DurableViews): void {
-    const before = this.durableViews[index] ?? nothingDurable;
-    this.durableViews[index] = { view: Math.max(view, before.view), logView: Math.max(logView, before.logView) };
+  tellEnded(ending: Ending): void {
+    this.observer.ended(ending);
   }
 
   private nodeEnd(): ConstructorParameters<typeof ClientLinks>[0]['nodeEnd'] {
@@ -259,7 +250,10 @@ export class Cluster {
       },
       received: (node, connection, frame) => {
         const machine = this.machines[node];
-        machine?.input(() => machine.host?.receiveClient(connection, frame));
+        machine?.input(() => {
+          this.observer.clientAsks(connection);
+          machine.host?.receiveClient(connection, frame);
+        });
       },
       closed: (node, connection) => {
         const machine = this.machines[node];
@@ -271,10 +265,13 @@ export class Cluster {
   private outlets(): MachineOutlets {
     return {
       sendPeer: (from, to, frame) => this.network.send(from, to, frame),
-      sendClient: (_from, connection, frame) => this.links.sendToClient(connection, frame),
+      sendClient: (from, connection, frame) => {
+        this.observer.clientTold(from, connection);
+        this.links.sendToClient(connection, frame);
+      },
       waitingBytes: (connection) => this.links.waitingBytes(connection),
       closeClient: (_from, connection) => this.links.closeFromNode(connection),
-      applied: () => {},
+      applied: (from, applied) => this.observer.handedOn(from, applied),
       mark: (name) => this.marks.add(name),
       journal: (from, level, message, fields) => {
         this.note('journal', `replica ${from} ${level}: ${message} ${JSON.stringify(fields)}`);
@@ -290,7 +287,7 @@ export class Cluster {
         this.note('down', `replica ${from}`);
         this.network.reset(from);
         this.links.nodeDown(from, randomInt(this.random, 0, 3) === 0);
-        for (const checker of this.checkers) checker.down?.(from);
+        this.observer.down(from);
       },
       turned: (from) => this.turned(from),
     };
@@ -315,44 +312,5 @@ export class Cluster {
       this.highestCommit = state.commit;
       this.counts.commits = state.commit;
     }
-    for (const checker of this.checkers) checker.turned?.(index, state);
-  }
-
-  private watchedCodec(index: number, alive: () => boolean): Codec {
-    const { codec } = this;
-    return {
-      ...codec,
-      encodePeerMessage: (message) => {
-        const durable = this.durableViews[index] ?? nothingDurable;
-        if (alive()) for (const checker of this.checkers) checker.sent?.(index, message, durable);
-        return codec.encodePeerMessage(message);
-      },
-    };
-  }
-
-  private watchedMachine(
-    machine: StateMachine<KernelState>,
-    replica: number,
-    alive: () => boolean,
-  ): StateMachine<KernelState> {
-    return {
-      ...machine,
-      apply: (state, request) => {
-        const applied = machine.apply(state, request);
-        if (!alive()) return applied;
-        const commands = decodeCommands(request.body);
-        const outcomes = decodeOutcomes(applied.reply);
-        const execution = {
-          replica,
-          request,
-          commands: commands.ok ? commands.value : [],
-          outcomes: outcomes.ok ? outcomes.value : [],
-          position: machine.position(applied.state),
-          stateHash: machine.stateHash(applied.state),
-        };
-        for (const checker of this.checkers) checker.executed?.(execution);
-        return applied;
-      },
-    };
   }
 }

@@ -18,6 +18,8 @@ export class SimDiskFile {
   everSynced: boolean;
   /** Sectors the drive cannot read until they are written again. */
   readonly unreadable = new Set<number>();
+  /** Sectors that a fault has changed, or kept from changing, since the machine booted. */
+  private readonly hurt = new Set<number>();
   private readonly dirty = new Map<number, SectorVersion[]>();
   private sequence = 0;
 
@@ -68,18 +70,46 @@ export class SimDiskFile {
     }
   }
 
-  /** No crash can change these bytes any more. */
+  /** No crash can change these bytes any more: they are the same in all that it might leave. */
   isSynced(offset: number, lengthBytes: number): boolean {
     if (!this.everSynced) return false;
     const last = Math.floor((offset + lengthBytes - 1) / simSectorBytes);
     for (let sector = Math.floor(offset / simSectorBytes); sector <= last; sector++) {
-      if (this.dirty.has(sector)) return false;
+      const versions = this.dirty.get(sector);
+      if (versions === undefined) continue;
+      const start = sector * simSectorBytes;
+      const from = Math.max(offset, start);
+      const to = Math.min(offset + lengthBytes, start + simSectorBytes);
+      for (const { bytes } of versions) {
+        for (let at = from; at < to; at++) if (bytes[at - start] !== this.current[at]) return false;
+      }
     }
     return true;
   }
 
+  /** A fault has hit these bytes since the machine booted. */
+  isHurt(offset: number, lengthBytes: number): boolean {
+    if (this.hurt.size === 0) return false;
+    const last = Math.floor((offset + lengthBytes - 1) / simSectorBytes);
+    for (let sector = Math.floor(offset / simSectorBytes); sector <= last; sector++) {
+      if (this.hurt.has(sector)) return true;
+    }
+    return false;
+  }
+
+  hurtAt(offset: number, lengthBytes: number): void {
+    const last = Math.floor((offset + lengthBytes - 1) / simSectorBytes);
+    for (let sector = Math.floor(offset / simSectorBytes); sector <= last; sector++) this.hurt.add(sector);
+  }
+
+  /** A boot reads everything: what was hurt before it can be seen. */
+  forgetHurt(): void {
+    this.hurt.clear();
+  }
+
   /** Flips a bit in the cache and in everything a crash may bring back. */
   flipBit(offset: number, bit: number): void {
+    this.hurtAt(offset, 1);
     this.current[offset] = (this.current[offset] ?? 0) ^ (1 << bit);
     const within = offset % simSectorBytes;
     for (const { bytes } of this.dirty.get(Math.floor(offset / simSectorBytes)) ?? []) {

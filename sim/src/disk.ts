@@ -164,7 +164,10 @@ export class SimDisk implements Disk {
         return err('io');
       }
       const lost = fate === 'lost' || this.chance(this.faults.lostWriteChance);
-      if (!lost) flying.file.write(this.landing(flying, fate === 'misdirected'), flying.bytes);
+      const at = lost ? offset : this.landing(flying, fate === 'misdirected');
+      if (lost || at !== offset) flying.file.hurtAt(offset, bytes.length);
+      if (at !== offset) flying.file.hurtAt(at, bytes.length);
+      if (!lost) flying.file.write(at, flying.bytes);
       return ok(undefined);
     });
   }
@@ -269,7 +272,9 @@ export class SimDisk implements Disk {
 
   /** The sector at that offset fails to read until it is written again. */
   breakSector(file: string, offset: number): void {
-    this.existing(file).unreadable.add(Math.floor(offset / simSectorBytes));
+    const found = this.existing(file);
+    found.unreadable.add(Math.floor(offset / simSectorBytes));
+    found.hurtAt(offset, 1);
   }
 
   usedBytes(): number {
@@ -286,6 +291,11 @@ export class SimDisk implements Disk {
   /** Bytes of a file; 0 when there is none of that name. */
   sizeOf(file: string): number {
     return this.names.get(file)?.current.length ?? 0;
+  }
+
+  /** The machine boots over it. */
+  forgetDamage(): void {
+    for (const file of this.names.values()) file.forgetHurt();
   }
 
   /** The file as reads see it now; not a copy. */
@@ -308,6 +318,11 @@ export class SimDisk implements Disk {
       if (unreadable.has(sector)) return true;
     }
     return false;
+  }
+
+  /** A fault has hit these bytes since the boot; whoever wrote them was told that all is well. */
+  isDamaged(file: string, offset: number, lengthBytes: number): boolean {
+    return this.names.get(file)?.isHurt(offset, lengthBytes) ?? false;
   }
 
   /** Contents as reads see them now. */

@@ -1,11 +1,19 @@
 export type { Call, CallEnd } from './history.ts';
 export { History } from './history.ts';
 export type { Checker, Failure, FailureKind } from './checkers/checker.ts';
-export { describeViolation, operationsOf, type RowOperation } from './checkers/client-checkers.ts';
+export { describeViolation } from './checkers/client-checkers.ts';
+export { operationsOf, type RowOperation } from './checkers/operations.ts';
 export * from './checkers/linearizability.ts';
 export * from './checkers/register.ts';
 export { createSimDisk, type DiskFaults, noFaults, SimDisk, type SimDiskOptions } from './disk.ts';
-export { type CostPerCall, compareDegraded, type DegradedReport } from './degraded.ts';
+export {
+  type CostPerCall,
+  compareDegraded,
+  type DegradedReport,
+  type DegradedRun,
+  degradedFailure,
+  runDegraded,
+} from './degraded.ts';
 export {
   explainFailure,
   type SimulationOptions,

@@ -166,7 +166,7 @@ export class Machine {
       journal: {
         write: (level, message, fields) => outlets.journal(replica, level, message, fields),
       },
-      applied: { execute: (applied) => this.incarnation === incarnation && outlets.applied(replica, applied) },
+      applied: { execute: (applied) => live() && outlets.applied(replica, applied) },
       mark: outlets.mark,
       fatal: (error) => this.incarnation === incarnation && this.power !== 'off' && outlets.fatal(replica, error),
     };

@@ -1,4 +1,5 @@
 import { randomChance, randomFloat, randomInt, seedRandom } from '@kimberlite/base';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { checkLinearizability, type Operation } from '../src/checkers/linearizability.ts';
 import { type RegisterInput, type RegisterOutput, registerModel } from '../src/checkers/register.ts';
@@ -46,6 +47,61 @@ describe('histories with known verdicts', () => {
       read(null, 7, 8),
     ],
     'keys are independent': [write('a', 0, 1, 'x'), read(null, 2, 3, 'y')],
+    'a call nested in another takes effect before it': [
+      write('a', 0, 10),
+      write('b', 2, 3),
+      read('b', 4, 5),
+      read('a', 11, 12),
+    ],
+    'a call nested in another takes effect after it': [write('a', 0, 10), write('b', 2, 3), read('b', 11, 12)],
+    'three levels of nesting': [
+      write('a', 0, 30),
+      write('b', 5, 25),
+      write('c', 10, 20),
+      read('c', 21, 22),
+      read('b', 26, 27),
+      read('a', 31, 32),
+    ],
+    'a staircase of overlaps': [
+      write('a', 0, 3),
+      write('b', 2, 5),
+      write('c', 4, 7),
+      read('b', 6, 9),
+      read('c', 8, 11),
+    ],
+    'a write that is open through a long partition': [
+      write('a', 0, 1),
+      write('x', 2, 500),
+      ...Array.from({ length: 40 }, (_, i) => write(`b${i}`, 10 + 10 * i, 15 + 10 * i)),
+      ...Array.from({ length: 40 }, (_, i) => read(`b${i}`, 16 + 10 * i, 18 + 10 * i)),
+      read('x', 501, 502),
+    ],
+    'unknown writes from before a long partition come through after it': [
+      write('a', 0, 1),
+      write('x', 2, null),
+      write('y', 3, null),
+      ...Array.from({ length: 40 }, (_, i) => read('a', 10 + 10 * i, 15 + 10 * i)),
+      read('y', 500, 501),
+      read('x', 502, 503),
+    ],
+    'as many unknown deletes as it takes': [
+      write('a', 0, 1),
+      ...Array.from({ length: 20 }, (_, i) => change({ type: 'delete' }, 2 + i, null)),
+      ...Array.from({ length: 10 }, (_, i) => [
+        read(null, 100 + 10 * i, 101 + 10 * i),
+        write('a', 102 + 10 * i, 103 + 10 * i),
+      ]).flat(),
+      read(null, 300, 301),
+    ],
+    'an unknown read says nothing': [write('a', 0, 1), change({ type: 'read' }, 2, null), read('a', 3, 4)],
+    'an unknown call that is still to come is of no use and no harm': [read(null, 0, 1), write('a', 2, null)],
+    'an insert after a delete, both beside a read': [
+      write('a', 0, 1),
+      change({ type: 'delete' }, 2, 9),
+      change({ type: 'insert', value: 'b' }, 3, 8),
+      read(null, 4, 7),
+      read('b', 10, 11),
+    ],
     // Herlihy & Wing, figure 2 in spirit: reads overlap a write and agree on one order.
     'overlapping reads in one order': [write('a', 0, 10), read(null, 1, 2), read('a', 3, 4), read('a', 5, 12)],
   };
@@ -66,6 +122,45 @@ describe('histories with known verdicts', () => {
       read('x', 9, 10),
     ],
     'an update executed twice': [write('a', 0, 1), write('b', 2, 3), read('b', 4, 5), read('a', 6, 7)],
+    'a nested call seen after the one around it, and then before': [
+      write('a', 0, 10),
+      write('b', 2, 3),
+      read('a', 11, 12),
+      read('b', 13, 14),
+    ],
+    'two reads after two concurrent writes disagree': [
+      write('a', 0, 10),
+      write('b', 1, 9),
+      read('a', 11, 12),
+      read('b', 13, 14),
+    ],
+    'a stale read at the end of a long partition': [
+      write('a', 0, 1),
+      write('x', 2, 500),
+      ...Array.from({ length: 40 }, (_, i) => read('a', 10 + 10 * i, 15 + 10 * i)),
+      read('a', 501, 502),
+    ],
+    'one unknown delete explains one missing row, not two': [
+      write('a', 0, 1),
+      change({ type: 'delete' }, 2, null),
+      read(null, 3, 4),
+      write('b', 5, 6),
+      read(null, 7, 8),
+    ],
+    'a rejected update beside nothing that could have removed the row': [
+      write('a', 0, 1),
+      change({ type: 'update', value: 'b' }, 2, 9, { type: 'rejected' }),
+      write('c', 3, 8),
+    ],
+    'nobody has read the value, and yet it cannot have been there': [
+      change({ type: 'insert', value: 'a' }, 0, 1),
+      change({ type: 'insert', value: 'b' }, 2, 3),
+    ],
+    'a deletion that both succeed in': [
+      write('a', 0, 1),
+      change({ type: 'delete' }, 2, 9),
+      change({ type: 'delete' }, 3, 8),
+    ],
     'two inserts both succeed': [
       change({ type: 'insert', value: 'a' }, 0, 5),
       change({ type: 'insert', value: 'b' }, 1, 6),
@@ -188,9 +283,93 @@ describe('random histories of a real register', () => {
 test('a partition too hard for its budget is reported, not guessed', () => {
   const history = [
     ...Array.from({ length: 18 }, (_, i) => write(`u${i}`, 0, null)),
-    ...Array.from({ length: 4 }, (_, i) => read(`u${i}`, 10 + i, 10.5 + i)),
-    read('never', 20, 21),
+    ...Array.from({ length: 18 }, (_, i) => read(`u${i}`, 10 + i, 10.5 + i)),
+    read('never', 50, 51),
   ];
-  const found = checkLinearizability(registerModel, history, [1000]);
-  expect(found).toMatchObject({ type: 'budget-exceeded', keys: ['k'] });
+  expect(checkLinearizability(registerModel, history, [30])).toMatchObject({ type: 'budget-exceeded', keys: ['k'] });
+  expect(checkLinearizability(registerModel, history).type).toBe('violation');
+});
+
+test('many unknown outcomes do not multiply: whoever used fewer of them can do all the others can', () => {
+  const history = [
+    write('a', 0, 1),
+    ...Array.from({ length: 60 }, (_, i) => write(`u${i}`, 2 + i / 1000, null)),
+    ...Array.from({ length: 30 }, (_, i) => read(`u${i % 2 === 0 ? i : i + 20}`, 10 + i, 10.5 + i)),
+    read('never', 200, 201),
+  ];
+  const found = checkLinearizability(registerModel, history);
+  expect(found.type).toBe('violation');
+  expect(found.steps).toBeLessThan(100_000);
+});
+
+/** Every order of every choice of the unknown ones: slow, and too plain to be wrong. */
+function bruteForce(history: readonly Call[]): boolean {
+  const explains = (state: { value: string | null }, left: readonly Call[]): boolean => {
+    if (left.every((call) => call.returned === null)) return true;
+    return left.some((call) => {
+      // Somebody who returned before this one was called has to go first.
+      if (left.some((other) => other.returned !== null && other.returned.at < call.invokedAt)) return false;
+      const next = registerModel.step(state, call.input, call.returned?.output ?? null);
+      return (
+        next !== null &&
+        explains(
+          next,
+          left.filter((other) => other !== call),
+        )
+      );
+    });
+  };
+  return explains({ value: null }, history);
+}
+
+/** Histories of up to seven calls on one row, with few values, so that about half of them are linearizable. */
+const smallHistories: fc.Arbitrary<readonly Call[]> = fc.array(
+  fc
+    .record({
+      type: fc.constantFrom('read', 'read', 'write', 'insert', 'update', 'delete'),
+      value: fc.constantFrom('a', 'b'),
+      found: fc.constantFrom('a', 'b', null),
+      rejected: fc.boolean(),
+      invokedAt: fc.integer({ min: 0, max: 12 }),
+      length: fc.integer({ min: 0, max: 8 }),
+      unknown: fc.constantFrom(false, false, false, true),
+    })
+    .map(({ type, value, found, rejected, invokedAt, length, unknown }): Call => {
+      const at = unknown ? null : invokedAt + length;
+      if (type === 'read') return at === null ? change({ type: 'read' }, invokedAt, null) : read(found, invokedAt, at);
+      const input: RegisterInput = type === 'delete' ? { type } : { type, value };
+      return change(input, invokedAt, at, { type: rejected && type !== 'write' ? 'rejected' : 'done' });
+    }),
+  { minLength: 1, maxLength: 7 },
+);
+
+test('the search and brute force over all orders agree on small random histories', () => {
+  const verdicts = { ok: 0, violation: 0 };
+  fc.assert(
+    fc.property(smallHistories, (history) => {
+      const expected = bruteForce(history) ? 'ok' : 'violation';
+      verdicts[expected] += 1;
+      expect(verdict(history)).toBe(expected);
+      // The same without the shortcut for values nobody read.
+      const { alike: _, ...plain } = registerModel;
+      expect(checkLinearizability(plain, history).type).toBe(expected);
+    }),
+    { numRuns: 3000, seed: 42 },
+  );
+  expect(Math.min(verdicts.ok, verdicts.violation)).toBeGreaterThan(500);
+});
+
+test('the shortest beginning that cannot be explained can be without its last return', () => {
+  fc.assert(
+    fc.property(smallHistories, (history) => {
+      const found = checkLinearizability(registerModel, history);
+      if (found.type !== 'violation') return;
+      const { operations } = found.violation;
+      expect(bruteForce(operations)).toBe(false);
+      const last = Math.max(...operations.map((call) => call.returned?.at ?? -1));
+      const before = operations.map((call) => (call.returned?.at === last ? { ...call, returned: null } : call));
+      expect(bruteForce(before)).toBe(true);
+    }),
+    { numRuns: 1000, seed: 43 },
+  );
 });

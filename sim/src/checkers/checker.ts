@@ -1,23 +1,35 @@
-import type { PrepareHeader } from '@kimberlite/base';
-import type { KernelState, Outcome } from '@kimberlite/kernel';
-import type { AppliedRequest, Message, Replica } from '@kimberlite/vsr';
+import type { Checksum, ClusterId, Hasher, PrepareHeader } from '@kimberlite/base';
+import type { KernelState } from '@kimberlite/kernel';
+import type { Applied, AppliedRequest, Effect, Message, Replica } from '@kimberlite/vsr';
+import type { ClientMessage, ServerMessage } from '@kimberlite/wire';
 import type { Call, History } from '../history.ts';
+import type { Platter } from './platters.ts';
 
 /** The checkers by name; a failure's `kind` is one of them, or says where else the run broke. */
 export type CheckerName =
   | 'one-prepare-per-view'
+  | 'identity'
+  | 'commit-quorum'
   | 'agreement'
   | 'state-hash'
+  | 'sessions'
   | 'nothing-lost'
   | 'exactly-once'
+  | 'idempotency'
+  | 'replies'
   | 'timestamps'
   | 'linearizability'
+  | 'log-order'
   | 'stale-read'
+  | 'read-confirmation'
   | 'issue-order'
   | 'honest-outcomes'
   | 'persistence'
+  | 'nacks'
   | 'never-back'
-  | 'replay';
+  | 'effects'
+  | 'replay'
+  | 'performance';
 
 export type FailureKind = CheckerName | 'liveness' | 'hollow' | 'fatal' | 'replica' | 'nondeterminism';
 
@@ -27,44 +39,71 @@ export interface Failure {
   readonly atUs: number;
 }
 
+export type Fail = (kind: FailureKind, message: string) => void;
+
 /** One request that a replica's state machine executed. */
 export interface Execution {
   readonly replica: number;
   readonly request: AppliedRequest;
-  readonly commands: readonly unknown[];
-  readonly outcomes: readonly Outcome[];
-  /** Position and state hash after it. */
-  readonly position: number;
-  readonly stateHash: string;
+  readonly applied: Applied<KernelState>;
 }
 
-/** The highest view and log view that were synced in a replica's superblock, read off its disk. */
-export interface DurableViews {
+/** What a superblock says, read from its bytes. */
+export interface SuperblockView {
   readonly view: number;
   readonly logView: number;
+  readonly commit: number;
+  readonly checkpoint: number;
+  readonly suffix: readonly { readonly op: number; readonly id: Checksum | null }[];
 }
 
-/** What the run ended with. */
+export type ApplyEffects = Extract<Effect, { readonly type: 'apply-effects' }>;
+
+/** What the run ended with: everything healed, converged and idle. */
 export interface Ending {
   readonly history: History;
   readonly replicas: readonly Replica<KernelState>[];
 }
 
+/** What a checker may ask about the cluster: the disks and the time, nothing a replica thinks. */
+export interface World {
+  readonly nodes: number;
+  readonly cluster: ClusterId;
+  readonly hasher: Hasher;
+  readonly nowUs: () => number;
+  readonly platter: (replica: number) => Platter;
+  /** The latest superblock that was synced, read off the replica's disk. */
+  readonly superblock: (replica: number) => SuperblockView;
+}
+
 /** Looks at a run from one side. Each hook is called for everything of its kind, by every replica. */
 export interface Checker {
   readonly name: CheckerName;
-  /** A message is about to leave. */
-  readonly sent?: (replica: number, message: Message, durable: DurableViews) => void;
-  readonly executed?: (execution: Execution) => void;
-  /** One input was handled. */
-  readonly turned?: (replica: number, state: Replica<KernelState>) => void;
-  /** The process is gone; a later `turned` is another boot's. */
+  /** A process starts over what is on its disk. */
+  readonly booted?: (replica: number) => void;
+  /** The process is gone; what follows is another boot's. */
   readonly down?: (replica: number) => void;
+  /** A message to other replicas is about to leave. */
+  readonly sent?: (replica: number, message: Message) => void;
+  /** A message has reached the replica. */
+  readonly heard?: (replica: number, message: Message) => void;
+  /** Bytes are being written, not yet synced. The bytes stay as they are. */
+  readonly wrote?: (replica: number, file: string, offset: number, bytes: Uint8Array) => void;
+  /** A copy of a superblock is being written, not yet synced. */
+  readonly superblockWritten?: (replica: number, superblock: SuperblockView) => void;
+  /** A superblock is synced; `world.superblock` has it. */
+  readonly superblockSynced?: (replica: number, superblock: SuperblockView) => void;
+  /** A sync of another file has ended well. */
+  readonly synced?: (replica: number, file: string) => void;
+  readonly executed?: (execution: Execution) => void;
+  /** The effects of one op went to whoever executes them. */
+  readonly handedOn?: (replica: number, effects: ApplyEffects) => void;
+  /** A frame of a client has reached the replica. */
+  readonly asked?: (replica: number, connection: number, messages: readonly ClientMessage[]) => void;
+  /** A frame to a client is about to leave. */
+  readonly told?: (replica: number, connection: number, messages: readonly ServerMessage[]) => void;
   readonly returned?: (call: Call) => void;
   readonly ended?: (ending: Ending) => void;
 }
 
-export type Fail = (kind: FailureKind, message: string) => void;
-
-export const describeHeader = (header: PrepareHeader): string =>
-  `op ${header.op} view ${header.view} id ${header.id.slice(0, 8)}`;
+export const describeHeader = ({ op, view, id }: PrepareHeader): string => `op ${op} view ${view} id ${id.slice(0, 8)}`;

@@ -1,4 +1,4 @@
-import type { Model } from './linearizability.ts';
+import type { Model, Operation } from './linearizability.ts';
 
 /** A row, as the histories know it: absent (null) or one value, and the position that wrote it. */
 export interface RegisterState {
@@ -44,6 +44,28 @@ function next(state: RegisterState, input: RegisterInput): { state: RegisterStat
 const sameOutput = (a: RegisterOutput, b: RegisterOutput): boolean =>
   a.type === b.type && (a.type !== 'value' || b.type !== 'value' || a.value === b.value);
 
+/** Only values that were read can be told apart. */
+function alike(operations: readonly Operation<RegisterInput, RegisterOutput>[]): readonly RegisterInput[] {
+  const read = new Set<string>();
+  for (const { returned } of operations) {
+    const output = returned?.output;
+    if (output?.type === 'value' && output.value !== null) read.add(output.value);
+  }
+  // Stands for every value that no read has found.
+  let unread = '?';
+  while (read.has(unread)) unread += '?';
+  const known = new Map<string, RegisterInput>();
+  const shared = (input: RegisterInput): RegisterInput => {
+    const same = known.get(input.type);
+    if (same === undefined) known.set(input.type, input);
+    return same ?? input;
+  };
+  return operations.map(({ input }) => {
+    if (!('value' in input)) return shared(input);
+    return read.has(input.value) ? input : shared({ ...input, value: unread });
+  });
+}
+
 /** One row under inserts, updates, upserts, deletes and gets. Give every write a value of its own: then more is seen. */
 export const registerModel: Model<RegisterState, RegisterInput, RegisterOutput> = {
   initial: () => ({ value: null }),
@@ -52,4 +74,5 @@ export const registerModel: Model<RegisterState, RegisterInput, RegisterOutput> 
     return output === null || sameOutput(after.output, output) ? after.state : null;
   },
   stateKey: (state) => (state.value === null ? '-' : `=${state.value}`),
+  alike,
 };

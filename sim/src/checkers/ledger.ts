@@ -1,0 +1,149 @@
+import { bytesEqual, stateHashInterval } from '@kimberlite/base';
+import { type KernelState, type Outcome, stateHash } from '@kimberlite/kernel';
+import type { AppliedRequest } from '@kimberlite/vsr';
+import { decodeCommands, decodeOutcomes } from '@kimberlite/wire';
+import type { Checker, Execution, Fail } from './checker.ts';
+
+/** One executed request, as the first replica that came to it executed it. */
+export interface LedgerEntry {
+  /** Place among all executed requests, from 0. */
+  readonly index: number;
+  readonly replica: number;
+  readonly request: AppliedRequest;
+  readonly reply: Uint8Array;
+  readonly effects: readonly unknown[];
+  readonly commands: readonly unknown[];
+  /** One a command. */
+  readonly outcomes: readonly Outcome[];
+  /** Of its first command; `positionAfter` is that of its last. */
+  readonly position: number;
+  readonly positionAfter: number;
+  /** The digest the state keeps of itself, and what its hash has beside it. */
+  readonly digest: KernelState['digest'];
+  readonly budgetBytes: number;
+  /** The whole state's hash; only for ops at which replicas report it. */
+  readonly stateHash: string | null;
+}
+
+/** Everything that was executed, in the order of the log: the same for all, or the run fails. */
+export interface Ledger {
+  readonly checker: Checker;
+  readonly entries: readonly LedgerEntry[];
+  /** The entry whose commands include that position. */
+  readonly at: (position: number) => LedgerEntry | undefined;
+  readonly lastOf: (op: number) => LedgerEntry | undefined;
+  /** Whether the replica, in this boot, has executed so far. */
+  readonly reached: (replica: number, index: number) => boolean;
+  readonly onEntry: (listener: (entry: LedgerEntry) => void) => void;
+}
+
+/** Equal without hashing anything: position, op and timestamp are compared already. */
+function sameState(state: KernelState, { digest, budgetBytes }: LedgerEntry): boolean {
+  const { a, b, c, d } = state.digest;
+  return digest.a === a && digest.b === b && digest.c === c && digest.d === d && state.budgetBytes === budgetBytes;
+}
+
+const describe = ({ op, client, session }: AppliedRequest): string => `op ${op}, a request of ${client}/${session}`;
+
+const sameRequest = (a: AppliedRequest, b: AppliedRequest): boolean =>
+  a.op === b.op &&
+  a.timestamp === b.timestamp &&
+  a.session === b.session &&
+  a.client === b.client &&
+  bytesEqual(a.body, b.body);
+
+function entryOf({ replica, request, applied }: Execution, index: number, before: number): LedgerEntry {
+  const { state, reply, effects } = applied;
+  const commands = decodeCommands(request.body);
+  const outcomes = decodeOutcomes(reply);
+  return {
+    index,
+    replica,
+    request,
+    reply,
+    effects,
+    commands: commands.ok ? commands.value : [],
+    outcomes: outcomes.ok ? outcomes.value : [],
+    position: before + 1,
+    positionAfter: state.position,
+    digest: state.digest,
+    budgetBytes: state.budgetBytes,
+    stateHash: request.op % stateHashInterval === 0 ? stateHash(state) : null,
+  };
+}
+
+/**
+ * Every replica, in every boot, executes the same requests in the same order, and each gives the same state, the same
+ * reply and as many effects. The first to come to a request writes it down; whoever comes after is compared, byte by
+ * byte: nothing is decoded twice.
+ */
+export function watchLedger(fail: Fail): Ledger {
+  const entries: LedgerEntry[] = [];
+  const atPosition: LedgerEntry[] = [];
+  const firstOf = new Map<number, number>();
+  const listeners: ((entry: LedgerEntry) => void)[] = [];
+  /** Entries that each replica has executed in this boot. */
+  const cursors: number[] = [];
+
+  const write = (execution: Execution): void => {
+    const before = entries.at(-1)?.positionAfter ?? 0;
+    const entry = entryOf(execution, entries.length, before);
+    const { op } = entry.request;
+    const count = entry.outcomes.length;
+    // A body that cannot be read is one rejected command.
+    if (entry.positionAfter !== before + count || (entry.commands.length > 0 && count !== entry.commands.length)) {
+      fail('state-hash', `${describe(entry.request)} moves the position from ${before} to ${entry.positionAfter}`);
+    }
+    entries.push(entry);
+    if (!firstOf.has(op)) firstOf.set(op, entry.index);
+    for (let position = entry.position; position <= entry.positionAfter; position++) atPosition[position] = entry;
+    for (const listener of listeners) listener(entry);
+  };
+
+  const compare = ({ replica, request, applied }: Execution, entry: LedgerEntry): void => {
+    const who = `replica ${entry.replica} executed ${describe(entry.request)}`;
+    if (!sameRequest(entry.request, request)) {
+      return fail('agreement', `${who}; there replica ${replica} executes ${describe(request)}`);
+    }
+    if (applied.state.position !== entry.positionAfter || !sameState(applied.state, entry)) {
+      return fail('state-hash', `${who}; replica ${replica} comes to another state at ${applied.state.position}`);
+    }
+    if (!bytesEqual(applied.reply, entry.reply)) fail('state-hash', `${who}; replica ${replica} gives another reply`);
+    if (applied.effects.length !== entry.effects.length)
+      fail('effects', `${who}; replica ${replica} has other effects`);
+  };
+
+  return {
+    checker: {
+      name: 'state-hash',
+      executed: (execution) => {
+        const at = cursors[execution.replica] ?? 0;
+        cursors[execution.replica] = at + 1;
+        const entry = entries[at];
+        if (entry === undefined) write(execution);
+        else compare(execution, entry);
+      },
+      down: (replica) => {
+        cursors[replica] = 0;
+      },
+      ended: ({ replicas }) => {
+        for (const { self } of replicas) {
+          const reached = cursors[self] ?? 0;
+          if (reached === entries.length) continue;
+          fail('nothing-lost', `replica ${self} ends with ${reached} requests executed, others with ${entries.length}`);
+        }
+      },
+    },
+    entries,
+    at: (position) => atPosition[position],
+    lastOf: (op) => {
+      const next = firstOf.get(op);
+      if (next === undefined) return undefined;
+      let index = next;
+      while (entries[index + 1]?.request.op === op) index += 1;
+      return entries[index];
+    },
+    reached: (replica, index) => (cursors[replica] ?? 0) > index,
+    onEntry: (listener) => void listeners.push(listener),
+  };
+}

@@ -1,0 +1,104 @@
+import { checksum, type Checksum, FixedReader } from '@kimberlite/base';
+import type { CrashableDisk } from '../machine.ts';
+import type { SuperblockView } from './checker.ts';
+
+// Where a superblock copy keeps the replica's part (packages/log superblock.ts, packages/vsr durable-codec.ts). Read
+// here from the bytes at the port, so that the checkers believe the disk and nobody else.
+const superblockFile = 'superblock';
+const payloadOffset = 128;
+/** Of one entry behind its id: a prepare's header. */
+const headerBytes = 92;
+const suffixMax = 64;
+
+export const emptySuperblock: SuperblockView = { view: 0, logView: 0, commit: 0, checkpoint: 0, suffix: [] };
+
+/** What one copy says; null for bytes that are no copy. */
+export function readSuperblock(copy: Uint8Array): SuperblockView | null {
+  const reader = new FixedReader(copy, payloadOffset);
+  const view = reader.u64();
+  const logView = reader.u64();
+  const commit = reader.u64();
+  const checkpoint = reader.u64();
+  reader.u32();
+  const count = reader.u32();
+  if (reader.failed || count > suffixMax) return null;
+  const suffix: { op: number; id: Checksum | null }[] = [];
+  for (let i = 0; i < count; i++) {
+    const op = reader.u64();
+    const flags = reader.u8();
+    const id = checksum(reader.hex128());
+    reader.raw(headerBytes);
+    suffix.push({ op, id: (flags & 1) === 0 ? null : id });
+  }
+  return reader.failed ? null : { view, logView, commit, checkpoint, suffix };
+}
+
+/** Of two, the one that was written later: none of its numbers ever goes back. */
+const laterOf = (a: SuperblockView | null, b: SuperblockView | null): SuperblockView | null => {
+  if (a === null || b === null) return a ?? b;
+  const order = a.view - b.view || a.logView - b.logView || a.commit - b.commit || a.checkpoint - b.checkpoint;
+  return order > 0 ? a : b;
+};
+
+export interface DiskListener {
+  readonly wrote: (file: string, offset: number, bytes: Uint8Array) => void;
+  readonly superblockWritten: (superblock: SuperblockView) => void;
+  readonly superblockSynced: (superblock: SuperblockView) => void;
+  /** Of any other file. Null: nobody asks. */
+  readonly synced: ((file: string) => void) | null;
+}
+
+/**
+ * A disk that tells what is written to it, and of every superblock once it is synced: its write was complete before
+ * that sync began.
+ */
+export function watchDisk(disk: CrashableDisk, listener: DiskListener): CrashableDisk {
+  /** Written, the completion seen, not yet synced. */
+  let written: SuperblockView | null = null;
+  let synced: SuperblockView | null = null;
+  const syncOther: CrashableDisk['sync'] = (file, done) => {
+    const { synced: tell } = listener;
+    if (tell === null) return disk.sync(file, done);
+    disk.sync(file, (result) => {
+      if (result.ok) tell(file);
+      done(result);
+    });
+  };
+  return {
+    list: (done) => disk.list(done),
+    create: (file, sizeBytes, done) => disk.create(file, sizeBytes, done),
+    size: (file, done) => disk.size(file, done),
+    read: (file, offset, lengthBytes, done) => disk.read(file, offset, lengthBytes, done),
+    write: (file, offset, bytes, done) => {
+      if (file !== superblockFile) {
+        listener.wrote(file, offset, bytes);
+        return disk.write(file, offset, bytes, done);
+      }
+      const copy = readSuperblock(bytes);
+      if (copy !== null) listener.superblockWritten(copy);
+      disk.write(file, offset, bytes, (result) => {
+        if (result.ok) written = laterOf(written, copy);
+        done(result);
+      });
+    },
+    sync: (file, done) => {
+      if (file !== superblockFile) return syncOther(file, done);
+      const covered = written;
+      disk.sync(file, (result) => {
+        const later = laterOf(synced, covered);
+        if (result.ok && later !== null && later !== synced) {
+          synced = later;
+          listener.superblockSynced(later);
+        }
+        done(result);
+      });
+    },
+    syncDirectory: (done) => disk.syncDirectory(done),
+    rename: (from, to, done) => disk.rename(from, to, done),
+    remove: (file, done) => disk.remove(file, done),
+    crash: () => {
+      written = null;
+      disk.crash();
+    },
+  };
+}
