@@ -107,6 +107,17 @@ export class SimDiskFile {
     this.hurt.clear();
   }
 
+  /** Replaces bytes in the cache and in everything a crash may bring back. */
+  overwrite(offset: number, bytes: Uint8Array): void {
+    this.hurtAt(offset, bytes.length);
+    for (let at = 0; at < bytes.length; at++) {
+      const sector = Math.floor((offset + at) / simSectorBytes);
+      const within = (offset + at) % simSectorBytes;
+      this.current[offset + at] = bytes[at] ?? 0;
+      for (const version of this.dirty.get(sector) ?? []) version.bytes[within] = bytes[at] ?? 0;
+    }
+  }
+
   /** Flips a bit in the cache and in everything a crash may bring back. */
   flipBit(offset: number, bit: number): void {
     this.hurtAt(offset, 1);

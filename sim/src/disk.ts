@@ -270,6 +270,18 @@ export class SimDisk implements Disk {
     return { file, offset, bit };
   }
 
+  /** Puts bytes onto the platter in silence: what a misdirected write of long ago left there. */
+  overwrite(file: string, offset: number, bytes: Uint8Array): void {
+    this.existing(file).overwrite(offset, bytes);
+  }
+
+  /** The directory is empty, as if the disk was replaced by a new one. */
+  wipe(): void {
+    this.names.clear();
+    this.durableNames.clear();
+    this.changes = [];
+  }
+
   /** The sector at that offset fails to read until it is written again. */
   breakSector(file: string, offset: number): void {
     const found = this.existing(file);
