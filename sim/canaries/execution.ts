@@ -1,5 +1,6 @@
-import { type Canary, client, faults, kernel, plain, ploy, sim, vsr } from './canary.ts';
+import { base, type Canary, client, faults, kernel, plain, ploy, sim, vsr } from './canary.ts';
 import { readAtOldPrimary, readReturns } from './ploys.ts';
+import { crowdedOut, writeReturns, youngSession } from './ploys-clients.ts';
 import type { Patch } from './patched-copy.ts';
 
 // The state machine, reads, sessions and clients (pitfalls 36 to 44, and 6, 56 to 58, 67).
@@ -26,7 +27,7 @@ export const executedTwice: readonly Patch[] = [
 ];
 
 /** Sessions are few, so that runs reach the end of the table. */
-const fewSessions: readonly Patch[] = [vsr('sessions', 'r.sessions.size >= sessionsMax', 'r.sessions.size >= 6')];
+const fewSessions: readonly Patch[] = [base('limits', 'sessionsMax = 1024', 'sessionsMax = 6')];
 
 export const execution: readonly Canary[] = [
   {
@@ -41,10 +42,7 @@ export const execution: readonly Canary[] = [
       ),
     ],
     caughtBy: { kind: 'liveness' },
-    world: {
-      ...faults('isolate', 'partition', 'crash'),
-      plan: { giveUpUs: 8_000_000, clients: ['sdk', 'sdk', 'sdk', 'plain'] },
-    },
+    world: ploy(writeReturns),
   },
   {
     ...plain,
@@ -67,7 +65,7 @@ export const execution: readonly Canary[] = [
       ),
     ],
     caughtBy: { kind: 'liveness' },
-    world: { ...faults('client-crash', 'client-cut'), plan: { clients: ['sdk', 'plain', 'sdk', 'plain'] } },
+    world: ploy(crowdedOut),
   },
   {
     ...plain,
@@ -210,10 +208,7 @@ export const execution: readonly Canary[] = [
     name: 'a session whose registration this primary has not applied yet is called evicted',
     patches: [vsr('sessions', 'reached: r.applied >= request.session,', 'reached: true,')],
     caughtBy: { kind: 'liveness' },
-    world: {
-      ...faults('client-crash', 'isolate', 'crash'),
-      plan: { clients: ['sdk', 'sdk', 'sdk', 'sdk', 'sdk', 'sdk'] },
-    },
+    world: ploy(youngSession),
   },
   {
     ...plain,
@@ -227,7 +222,14 @@ export const execution: readonly Canary[] = [
       ),
     ],
     caughtBy: { kind: 'liveness' },
-    world: { ...faults('client-cut', 'crash'), plan: { giveUpUs: 8_000_000 } },
+    world: {
+      ...faults('client-cut'),
+      plan: {
+        giveUpUs: 8_000_000,
+        broken: [],
+        workload: { keys: 4, window: 4, thinkUs: 30_000, plenty: 400, readRate: 0.1, sharedRate: 0 },
+      },
+    },
   },
   {
     ...plain,

@@ -1,5 +1,6 @@
 import { type Canary, faults, plain, ploy, vsr } from './canary.ts';
 import { deafBackup, deafPrimary, echoes } from './ploys.ts';
+import { viewsApart, votesOfBefore } from './ploys-clients.ts';
 
 // Liveness and cost (pitfalls 28 to 35, and 55, 59 to 61).
 
@@ -18,7 +19,7 @@ export const liveness: readonly Canary[] = [
       vsr('view-change', 'if (live && vote.view === r.view)', 'if (live)'),
     ],
     caughtBy: { kind: 'orderly-views' },
-    world: faults('isolate', 'crash', 'partition'),
+    world: ploy(votesOfBefore),
   },
   {
     ...plain,
@@ -179,7 +180,7 @@ export const liveness: readonly Canary[] = [
       ),
     ],
     caughtBy: { kind: 'liveness' },
-    world: { ...faults('isolate', 'partition', 'crash'), plan: { weak: [0], broken: [{ replica: 0, how: 'down' }] } },
+    world: ploy(viewsApart),
   },
   {
     ...plain,
