@@ -1,6 +1,6 @@
 import { type Canary, faults, plain, ploy, vsr } from './canary.ts';
 import { deafBackup, deafPrimary, echoes } from './ploys.ts';
-import { viewsApart, votesOfBefore } from './ploys-clients.ts';
+import { twoHiccups, viewsApart, votesOfBefore } from './ploys-clients.ts';
 
 // Liveness and cost (pitfalls 28 to 35, and 55, 59 to 61).
 
@@ -181,6 +181,16 @@ export const liveness: readonly Canary[] = [
     ],
     caughtBy: { kind: 'liveness' },
     world: ploy(viewsApart),
+  },
+  {
+    ...plain,
+    id: '60a',
+    name: 'votes never expire',
+    patches: [
+      vsr('view-change', 'const live = r.now - vote.receivedUs <= r.timing.voteWindowMs * 1000;', 'const live = true;'),
+    ],
+    caughtBy: { kind: 'liveness' },
+    world: ploy(twoHiccups),
   },
   {
     ...plain,

@@ -1,4 +1,4 @@
-import { busy, type Canary, log, plain, ploy, vsr } from './canary.ts';
+import { busy, type Canary, faults, log, plain, ploy, vsr } from './canary.ts';
 import { hole, inMemoryOnly, oldTailHeals } from './ploys.ts';
 import { ghostTail, lateStartView, prepareComesTwice } from './ploys-storage.ts';
 
@@ -117,5 +117,19 @@ export const model: readonly Canary[] = [
     ],
     caughtBy: { kind: 'agreement' },
     world: ploy(oldTailHeals, busy),
+  },
+  {
+    ...plain,
+    id: '66b',
+    name: 'a prepare that is sent again in a later view is encoded anew, with that view in it',
+    patches: [
+      vsr(
+        'pipeline',
+        '    round: r.startedRound,\n    prepare,',
+        '    round: r.startedRound,\n    prepare: prepare.header.view === r.view ? prepare : makePrepare({ ...prepare.header, view: r.view, body: prepareBody(prepare) }, r.hasher),',
+      ),
+    ],
+    caughtBy: { kind: 'identity' },
+    world: faults('isolate', 'crash', 'loss'),
   },
 ];

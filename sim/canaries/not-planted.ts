@@ -28,7 +28,8 @@ export const notPlanted: readonly NotPlanted[] = [
   },
   {
     pitfall: '39b',
-    reason: 'until checkpoints are loaded (part 3) every replica fills every table in the same order, whatever it does with it',
+    reason:
+      'until checkpoints are loaded (part 3) every replica fills every table in the same order, whatever it does with it',
   },
   {
     pitfall: '39c',
@@ -48,7 +49,8 @@ export const notPlanted: readonly NotPlanted[] = [
   { pitfall: '43', reason: part4 },
   {
     pitfall: '44b',
-    reason: 'every checker is named by a canary, which is not found when the checker is off: a test holds that no name is missing',
+    reason:
+      'every checker is named by a canary, which is not found when the checker is off: a test holds that no name is missing',
   },
   { pitfall: '64a', reason: part3 },
   { pitfall: '64b', reason: part3 },

@@ -112,3 +112,27 @@ export function* votesOfBefore(stage: Stage): Steps {
   yield stage.after(3_000_000);
   yield* settle(stage);
 }
+
+/** Each of two backups misses the primary for a moment, one long after the other. */
+export function* twoHiccups(stage: Stage): Steps {
+  yield steady(stage);
+  const { a, b, c } = cast(stage);
+  const view = viewOf(stage, a);
+  for (const [backup, pauseUs] of [
+    [c, 2_000_000],
+    [b, 600_000],
+  ] as const) {
+    let votes = 0;
+    stage.judge((from, to, message) => {
+      if (from === backup && message.type === 'start-view-change') votes += 1;
+      return from === a && to === backup && votes === 0 ? 'lose' : 'pass';
+    });
+    yield () => votes > 0;
+    stage.judge(null);
+    yield stage.after(pauseUs);
+  }
+  yield stage.within(0.1, 'two votes of long after each other unseated the primary', () =>
+    isPrimary(stage, a, view - 1),
+  );
+  yield* settle(stage);
+}

@@ -26,7 +26,7 @@ export function* powerCutAfterAnswer(stage: Stage): Steps {
     yield () =>
       history.answered > before + 2 &&
       history.calls.some(({ type, end }) => type !== 'get' && end?.returnedUs === stage.cluster.scheduler.nowUs);
-    stage.crash(...everyone(stage));
+    stage.powerCut(...everyone(stage));
     stage.boot(...everyone(stage));
   }
   yield* settle(stage);
@@ -70,7 +70,7 @@ export const slotTakenTwice = (factor: number): Ploy =>
     // Whoever knows that it is committed would not let go of it.
     stage.judge((from) => (from === q ? 'lose' : 'pass'));
     yield stage.after(3_000);
-    stage.crash(q, a);
+    stage.powerCut(q, a);
     stage.slowDisk(a, 1);
     stage.boot(a);
     stage.judge(null);
@@ -117,7 +117,7 @@ export function* prepareComesTwice(stage: Stage): Steps {
   yield stage.after(2_000);
   if (frame !== null) stage.send(a, c, frame);
   yield stage.after(5_000);
-  stage.crash(a, c);
+  stage.powerCut(a, c);
   stage.slowDisk(c, 1);
   stage.boot(c);
   stage.judge(null);
@@ -247,4 +247,60 @@ export function* syncsFail(stage: Stage): Steps {
     stage.crash(a, c);
     yield* settle(stage);
   }
+}
+
+/**
+ * A backup has acknowledged an op that a view change without it dropped. It is told of the new log, with another op in
+ * that place, and loses its power before its superblock says so.
+ */
+export function* toldOfNewLog(stage: Stage): Steps {
+  yield steady(stage);
+  const { a, b, c } = cast(stage);
+  const { judge, seen } = watchPrepare(a);
+  stage.judge((from, to, message, frame) => {
+    judge(from, to, message, frame);
+    const x = seen();
+    if (x === null) return 'pass';
+    if (from === a && to === b) return 'lose';
+    return from === c && to === a && message.type === 'prepare-ok' && message.op >= x.op ? 'lose' : 'pass';
+  });
+  yield () => seen() !== null;
+  const x = seen();
+  if (x === null) return;
+  stage.powerCut(a);
+  yield () => stage.state(c)?.slots.get(x.op)?.durable != null;
+  stage.part(c);
+  stage.judge(null);
+  stage.boot(a);
+  yield () => leads(stage, x.view, a, b) !== undefined;
+  const q = leads(stage, x.view, a, b) ?? b;
+  yield () => commitOf(stage, q) > x.op + 1;
+  stage.slowFiles(c, 'superblock', 200);
+  stage.heal();
+  yield () => stage.state(c)?.phase === 'installing';
+  yield stage.after(15_000);
+  stage.powerCut(c);
+  stage.slowFiles(c, 'superblock', 1);
+  stage.boot(c);
+  // Its log view is still the old one; it has to say so to somebody.
+  stage.crash(q);
+  stage.boot(q);
+  yield stage.after(500_000);
+  yield* settle(stage);
+}
+
+/** The process of a backup ends while its superblock is being written: its next boot reads what no disk has yet. */
+export function* killedInFlush(stage: Stage): Steps {
+  yield steady(stage);
+  const { a, b } = cast(stage);
+  stage.slowFiles(b, 'superblock', 40);
+  stage.crash(a);
+  stage.boot(a);
+  yield () => stage.state(b)?.flushing !== null;
+  yield stage.after(stage.chance(40_000));
+  stage.kill(b);
+  stage.boot(b);
+  yield stage.after(500_000);
+  stage.slowFiles(b, 'superblock', 1);
+  yield* settle(stage);
 }

@@ -1,6 +1,13 @@
 import { type Canary, faults, host, log, lostForGood, plain, ploy, vsr } from './canary.ts';
 import { lastCopy, misplaced, rots, wiped } from './ploys.ts';
-import { powerCutAfterAnswer, powerCutInWrite, slotTakenTwice, syncsFail } from './ploys-storage.ts';
+import {
+  killedInFlush,
+  powerCutAfterAnswer,
+  powerCutInWrite,
+  slotTakenTwice,
+  syncsFail,
+  toldOfNewLog,
+} from './ploys-storage.ts';
 
 // Storage (pitfalls 20 to 27), and what a restart makes of it.
 
@@ -183,8 +190,27 @@ export const storage: readonly Canary[] = [
     id: '50b',
     name: 'slots change before the superblock has the log view that wants it',
     patches: [vsr('log-writes', 'r.durable.logView === r.logView', 'true')],
-    caughtBy: { kind: 'nothing-lost' },
-    world: faults('isolate', 'partition', 'crash-all', 'crash-mid-turn'),
+    caughtBy: { kind: 'nacks' },
+    world: ploy(toldOfNewLog),
+  },
+  {
+    ...plain,
+    id: '62',
+    name: 'the newest copy of the superblock is believed at once, and not written again',
+    patches: [
+      log(
+        'open',
+        'withDisk((next) => disk.sync(superblockFile, next))((synced) => {',
+        '((next) => next(ok(undefined)))((synced) => {',
+      ),
+      log(
+        'open',
+        'rewriteStaleCopies(disk, hasher, copies.value, chosen.value, (result) => done(result.ok ? chosen : result));',
+        'done(chosen);',
+      ),
+    ],
+    caughtBy: { kind: 'persistence' },
+    world: ploy(killedInFlush),
   },
   {
     ...plain,

@@ -124,6 +124,23 @@ export class Stage {
     }
   }
 
+  /** As `crash`, and nothing that was not synced survives. */
+  powerCut(...replicas: readonly number[]): void {
+    for (const replica of replicas) this.keep(replica, 'nothing');
+    this.crash(...replicas);
+  }
+
+  /** Only the process ends: everything that was written can be read again, synced or not. */
+  kill(...replicas: readonly number[]): void {
+    for (const replica of replicas) this.keep(replica, 'everything');
+    this.crash(...replicas);
+  }
+
+  private keep(replica: number, keeps: 'nothing' | 'everything'): void {
+    const platter = this.cluster.machines[replica]?.platter;
+    if (platter !== undefined) platter.nextCrashKeeps = keeps;
+  }
+
   boot(...replicas: readonly number[]): void {
     for (const replica of replicas) this.cluster.boot(replica);
   }
@@ -205,12 +222,37 @@ export class Stage {
 
   /** That many times the latency of a healthy disk; 1 heals it. */
   slowDisk(replica: number, factor: number): void {
+    this.setLatency(replica, factor);
+    this.note(`disk of ${replica} slower by ${factor}`);
+  }
+
+  private setLatency(replica: number, factor: number): void {
     const faults = this.cluster.machines[replica]?.platter.faults;
     if (faults === undefined) return;
     const slower = ([low, high]: readonly [number, number]): [number, number] => [low * factor, high * factor];
     faults.latencyUs = slower(noFaults.latencyUs);
     faults.syncLatencyUs = slower(noFaults.syncLatencyUs);
-    this.note(`disk of ${replica} slower by ${factor}`);
+  }
+
+  /** The same for writes and syncs of files whose names begin so, from now on. */
+  slowFiles(replica: number, prefix: string, factor: number): void {
+    const platter = this.cluster.machines[replica]?.platter;
+    if (platter === undefined) return;
+    const before = platter.watcher;
+    const set = (file: string): void => this.setLatency(replica, file.startsWith(prefix) ? factor : 1);
+    platter.watcher = {
+      write: (file) => {
+        set(file);
+        return before?.write(file) ?? 'kept';
+      },
+      sync: (file) => {
+        set(file);
+        before?.sync(file);
+      },
+      syncDirectory: (changes) => before?.syncDirectory(changes),
+      failed: (call, code) => before?.failed(call, code),
+    };
+    this.note(`${prefix} of ${replica} slower by ${factor}`);
   }
 
   note(text: string): void {
