@@ -84,16 +84,17 @@ export const slotTakenTwice = (factor: number): Ploy =>
 export function* writeOutlivesView(stage: Stage): Steps {
   for (let round = 0; round < 4; round++) {
     yield steady(stage);
-    const { a, b, c } = cast(stage);
-    for (const backup of [b, c]) stage.slowDisk(backup, 20);
+    const { a, c } = cast(stage);
+    stage.slowFiles(c, 'headers', 30);
+    stage.slowFiles(c, 'superblock', 300);
     const writing = (replica: number): boolean =>
       [...(stage.state(replica)?.slots ?? [])].some(([, slot]) => slot.writing !== null);
-    yield () => writing(b) && writing(c);
+    yield () => writing(c);
     // Restarted at once, it ends its view itself.
     stage.crash(a);
     stage.boot(a);
-    yield stage.after(200_000);
-    for (const backup of [b, c]) stage.slowDisk(backup, 1);
+    yield stage.after(600_000);
+    for (const prefix of ['headers', 'superblock']) stage.slowFiles(c, prefix, 1);
     yield* settle(stage);
   }
 }
@@ -282,10 +283,11 @@ export function* toldOfNewLog(stage: Stage): Steps {
   stage.powerCut(c);
   stage.slowFiles(c, 'superblock', 1);
   stage.boot(c);
-  // Its log view is still the old one; it has to say so to somebody.
+  // Its log view is still the old one, and it has to say so to another replica, not only to itself.
+  stage.judge((_from, to, message) => (to === c && message.type === 'do-view-change' ? 'lose' : 'pass'));
   stage.crash(q);
   stage.boot(q);
-  yield stage.after(500_000);
+  yield stage.after(1_500_000);
   yield* settle(stage);
 }
 

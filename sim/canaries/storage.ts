@@ -189,7 +189,11 @@ export const storage: readonly Canary[] = [
     ...plain,
     id: '50b',
     name: 'slots change before the superblock has the log view that wants it',
-    patches: [vsr('log-writes', 'r.durable.logView === r.logView', 'true')],
+    patches: [
+      vsr('log-writes', 'r.durable.logView === r.logView', 'true'),
+      vsr('repair', "(r.status === 'view-change' && r.phase === 'fetching')", "r.status === 'view-change'"),
+      vsr('view-change', "    r.phase = 'installing';", "    r.phase = 'installing';\n    startRepair(r);"),
+    ],
     caughtBy: { kind: 'nacks' },
     world: ploy(toldOfNewLog),
   },

@@ -29,6 +29,8 @@ export class Stage {
   private verdict: Judge | null = null;
   private readonly excused = new Set<number>();
   private watchers: (() => boolean)[] = [];
+  /** By replica: how much slower files of that prefix are. */
+  private readonly slow = new Map<number, Map<string, number>>();
   private readonly held: { readonly from: number; readonly to: number; readonly frame: Uint8Array }[] = [];
 
   constructor(cluster: Cluster, workload: Workload) {
@@ -238,8 +240,22 @@ export class Stage {
   slowFiles(replica: number, prefix: string, factor: number): void {
     const platter = this.cluster.machines[replica]?.platter;
     if (platter === undefined) return;
+    const slow = this.slow.get(replica) ?? new Map<string, number>();
+    if (!this.slow.has(replica)) this.watchFiles(replica, slow);
+    slow.set(prefix, factor);
+    this.note(`${prefix} of ${replica} slower by ${factor}`);
+  }
+
+  /** Sets the latency of each call just before it is drawn. */
+  private watchFiles(replica: number, slow: Map<string, number>): void {
+    const platter = this.cluster.machines[replica]?.platter;
+    if (platter === undefined) return;
+    this.slow.set(replica, slow);
     const before = platter.watcher;
-    const set = (file: string): void => this.setLatency(replica, file.startsWith(prefix) ? factor : 1);
+    const set = (file: string): void => {
+      const found = [...slow].find(([prefix]) => file.startsWith(prefix));
+      this.setLatency(replica, found?.[1] ?? 1);
+    };
     platter.watcher = {
       write: (file) => {
         set(file);
@@ -252,7 +268,6 @@ export class Stage {
       syncDirectory: (changes) => before?.syncDirectory(changes),
       failed: (call, code) => before?.failed(call, code),
     };
-    this.note(`${prefix} of ${replica} slower by ${factor}`);
   }
 
   note(text: string): void {
