@@ -303,6 +303,13 @@ export class SimDisk implements Disk {
     return { file, offset, bit };
   }
 
+  /** The directory is empty, as if the disk was replaced by a new one. */
+  wipe(): void {
+    this.names.clear();
+    this.durableNames.clear();
+    this.changes = [];
+  }
+
   /** The sector at that offset fails to read until it is written again. */
   breakSector(file: string, offset: number): void {
     const found = this.existing(file);

@@ -31,7 +31,9 @@ export {
 export { type CoverageMark, coverageMarks } from './marks.ts';
 export { describeAction, type FaultAction } from './nemesis/action.ts';
 export { type RunPlan } from './plan.ts';
+export { type Judge, type MessageVerdict, type Ploy, type Stage } from './ploy.ts';
 export { type FaultKind, faultKinds, type Plants, type RunOptions } from './options.ts';
 export { type RunResult, type RunStats, runSeed } from './run.ts';
 export { type CampaignSummary, type Distribution } from './tally.ts';
 export { formatUs } from './trace.ts';
+export type { WorkloadOptions } from './workload.ts';

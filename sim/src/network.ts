@@ -75,6 +75,8 @@ export class SimNetwork {
     cut: 0,
     clogged: 0,
   };
+  /** Sees every frame before its link does; false takes it away. */
+  intercept: ((from: number, to: number, frame: Uint8Array) => boolean) | null = null;
   private readonly scheduler: Scheduler;
   private readonly trace: Trace;
   private readonly random: RandomState;
@@ -126,6 +128,7 @@ export class SimNetwork {
       digestBytes(frame, from * 16 + to),
       () => `${from}→${to} ${frame.length} B`,
     );
+    if (this.intercept !== null && !this.intercept(from, to, frame)) return;
     if (link.cut) {
       this.counts.cut += 1;
       return;

@@ -5,6 +5,7 @@ import type { CrashableDisk } from './machine.ts';
 import type { FaultAction } from './nemesis/action.ts';
 import type { FaultKind } from './nemesis/kinds.ts';
 import type { RunPlan } from './plan.ts';
+import type { Ploy } from './ploy.ts';
 
 export { type FaultKind, faultKinds } from './nemesis/kinds.ts';
 
@@ -31,6 +32,8 @@ export interface RunOptions {
   readonly plan?: Partial<RunPlan>;
   /** Faults to do instead of drawing any. */
   readonly script?: readonly FaultAction[];
+  /** A schedule that reacts to what happens, beside the faults; a run whose ploy does not come to its end is hollow. */
+  readonly ploy?: Ploy;
   /** Keep one line an event. */
   readonly recordTrace?: boolean;
   readonly plants?: Plants;

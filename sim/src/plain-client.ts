@@ -216,7 +216,8 @@ export class PlainClient implements ClusterClient {
         this.moveTo(message.primary);
         return;
       case 'reply':
-        this.lastProgressUs = this.options.scheduler.nowUs;
+        // A refusal is none: a primary that is cut off gives one after the other, and others have gone on without it.
+        if (!('refusal' in message.reply)) this.lastProgressUs = this.options.scheduler.nowUs;
         this.onReply(message.reply);
         return;
       case 'error':

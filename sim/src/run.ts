@@ -11,6 +11,7 @@ import { Nemesis } from './nemesis/nemesis.ts';
 import type { RunOptions } from './options.ts';
 import { PlainClient } from './plain-client.ts';
 import { planRun, type RunPlan } from './plan.ts';
+import { PloyPlay, Stage } from './ploy.ts';
 import { Scheduler } from './scheduler.ts';
 import { SdkClient } from './sdk-client.ts';
 import { Workload } from './workload.ts';
@@ -66,6 +67,12 @@ const recoveredCallsMin = 20;
 const idleMessagesPerPairMax = 150;
 /** Times that the phase of faults goes on for half its length, for want of answers or of a fault that struck. */
 const extensionsMax = 8;
+/** A ploy gets so many virtual seconds more than the faults. */
+const ploySecondsMax = 20;
+/** Load after the first calls were answered again: none of it may stay without an answer. */
+const settledSeconds = 0.5;
+/** A call that is given up this long after that had all the time it needed. */
+const patienceUs = 1_500_000;
 
 class Run {
   readonly cluster: Cluster;
@@ -73,14 +80,19 @@ class Run {
   readonly nemesis: Nemesis;
   private readonly plan: RunPlan;
   private readonly clients: readonly ClusterClient[];
+  private readonly ploy: RunOptions['ploy'];
   private viewChangesBefore = 0;
   /** The disks had lost too much to go on. */
   private stopped = false;
   /** Replicas that are not expected to work just now. */
   private readonly brokenNow = new Set<number>();
+  /** From the beginning of the faults to their end. */
+  private play: PloyPlay | null = null;
+  private playing = false;
 
   constructor(seed: number, options: RunOptions, hasher: Hasher | undefined) {
     const setup = { seed, options, createCheckers, ...(hasher === undefined ? {} : { hasher }) };
+    this.ploy = options.ploy;
     this.plan = planRun(new Scheduler(seed).random('plan'), options);
     const { plan } = this;
     this.cluster = new Cluster({ ...setup, nodes: plan.nodes });
@@ -112,11 +124,16 @@ class Run {
     let done = reached();
     while (!done && cluster.failure === null) {
       if (!scheduler.step(Math.min(until, nemesis.nextAtUs))) {
-        if (nemesis.nextAtUs > until) break;
+        if (nemesis.nextAtUs > until) {
+          // The time is over also when nothing happens at its end.
+          scheduler.runUntil(until);
+          break;
+        }
         scheduler.runUntil(nemesis.nextAtUs);
         nemesis.act();
         if (nemesis.isCalm) break;
       }
+      if (this.playing) this.play?.goOn();
       done = reached();
     }
     return done && cluster.failure === null;
@@ -131,9 +148,11 @@ class Run {
     if (!this.within(startSecondsMax, () => workload.ready)) return this.stuck('a healthy cluster did not start');
     this.viewChangesBefore = cluster.counts.viewChanges;
     nemesis.start();
+    this.startPloy();
     this.endure();
     if (cluster.failure !== null) return;
     nemesis.stop();
+    this.play?.stage.excuse();
     for (const { replica } of plan.broken) this.brokenNow.add(replica);
     const over = (): boolean => cluster.failure !== null || this.stopped;
     this.recover();
@@ -155,7 +174,25 @@ class Run {
       nemesis.extend();
       this.within(plan.seconds / 2, enough);
     }
+    this.endPloy();
     if (!failed()) nemesis.calm();
+  }
+
+  private startPloy(): void {
+    if (this.ploy === undefined) return;
+    this.playing = true;
+    this.play = new PloyPlay(this.ploy, new Stage(this.cluster, this.workload));
+  }
+
+  private endPloy(): void {
+    if (this.play === null) return;
+    this.within(ploySecondsMax, () => this.ployEnded);
+    this.playing = false;
+    this.cluster.network.intercept = null;
+  }
+
+  private get ployEnded(): boolean {
+    return this.play === null || this.play.ended;
   }
 
   /** Where the protocol was left what it needs, it has to go on; where it was not, it may stop, but not lie. */
@@ -194,9 +231,12 @@ class Run {
     const before = workload.history.answered;
     const enough = (): boolean => workload.history.answered >= before + recoveredCallsMin;
     if (!this.within(recoverySecondsMax, enough)) return this.stuck('the faults stopped, and nothing is answered');
+    const settledUs = cluster.scheduler.nowUs;
+    this.within(settledSeconds, () => false);
     workload.running = false;
     const ended = (): boolean => this.clients.every((client) => client.inFlight === 0);
     if (!this.within(recoverySecondsMax, ended)) return this.stuck(`${workload.open} calls never end`);
+    this.expectAnswers(settledUs);
     for (const client of this.clients) client.stop();
     if (!this.within(convergeSecondsMax, () => this.converged())) return this.stuck('the replicas do not converge');
     cluster.note('phase', 'converged');
@@ -205,6 +245,21 @@ class Run {
     this.nemesis.mend();
     cluster.note('phase', 'mended');
     if (!this.within(convergeSecondsMax, () => this.converged())) this.stuck('what was broken does not catch up');
+  }
+
+  /** Calls that were given up long after everything was well again: somebody forgot them. */
+  private expectAnswers(settledUs: number): void {
+    const { cluster, workload, plan } = this;
+    // Where strangers crowd the session table, a call may well end with its session.
+    if (plan.faults.includes('session-flood')) return;
+    const inTime = settledUs + patienceUs - plan.giveUpUs;
+    for (const { type, client, key, marker, invokedUs, end } of workload.history.calls) {
+      if (end === null || end.type === 'ok' || end.type === 'rejected') continue;
+      if (invokedUs < inTime || end.returnedUs < settledUs) continue;
+      const seconds = ((end.returnedUs - invokedUs) / 1_000_000).toFixed(1);
+      const what = `its ${type} ${marker} of row ${key} after ${seconds} seconds: ${end.type}`;
+      cluster.fail('liveness', `all was well again, and client ${client} gave up ${what}`);
+    }
   }
 
   private blackout(): void {
@@ -244,7 +299,7 @@ class Run {
     const { nowUs } = cluster.scheduler;
     const seconds = Math.max(1, plan.simulatedSecondsMin - nowUs / 1_000_000);
     const before = cluster.network.counts.sent;
-    const commit = this.well[0]?.commit ?? 0;
+    const { commit, view } = this.well[0] ?? { commit: 0, view: 0 };
     this.within(seconds, () => false);
     if (cluster.failure !== null) return;
     const sent = (cluster.network.counts.sent - before) / seconds;
@@ -252,6 +307,7 @@ class Run {
     if (sent > bound) cluster.fail('liveness', `an idle cluster sent ${sent} messages a second, more than ${bound}`);
     if (!this.converged()) this.stuck('an idle cluster fell apart');
     if (this.well.some((state) => state.commit !== commit)) this.stuck('an idle cluster commits');
+    if (this.well.some((state) => state.view !== view)) this.stuck('an idle cluster changes its view');
   }
 
   /** A run in which nothing happened proves nothing (pitfall 44). */
@@ -263,6 +319,7 @@ class Run {
     const seconds = cluster.scheduler.nowUs / 1_000_000;
     if (seconds < plan.simulatedSecondsMin) hollow(`it ran for ${seconds} virtual seconds only`);
     const silent = plan.faults.filter((kind) => !nemesis.fired.has(kind));
+    if (!this.ployEnded) hollow(`the ploy got no further than its wait number ${this.play?.acts ?? 0}`);
     if (silent.length > 0) hollow(`drawn, but never struck: ${silent.join(', ')}`);
   }
 

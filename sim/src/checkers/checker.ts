@@ -27,6 +27,8 @@ export type CheckerName =
   | 'persistence'
   | 'nacks'
   | 'never-back'
+  | 'orderly-views'
+  | 'pipeline-bound'
   | 'effects'
   | 'replay'
   | 'performance';

@@ -19,6 +19,7 @@ import { replies } from './replies.ts';
 import { Requests } from './requests.ts';
 import { onDisks, sessionTables, stateReports } from './state-checkers.ts';
 import { timestamps } from './timestamps.ts';
+import { orderlyViews, pipelineBound } from './views.ts';
 
 /**
  * Every checker, always. There is no switch to leave one out (pitfall 44). The first ones also keep what the others
@@ -39,6 +40,8 @@ export function createCheckers(world: World, fail: Fail): readonly Checker[] {
     persistence(world, disks, prepares, fail),
     nackRules(fail),
     neverBack(world, fail),
+    orderlyViews(world, fail),
+    pipelineBound(fail),
     commits.checker,
     timestamps(world, prepares, commits, ledger, fail),
     idempotency(ledger, fail),

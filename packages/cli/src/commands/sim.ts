@@ -16,6 +16,7 @@ import { UsageFailure } from '../failure.ts';
 import { createWorkerRunner } from '../sim/runners.ts';
 import { progressLine, summaryLines } from '../sim/summary.ts';
 import { line, type Terminal } from '../terminal.ts';
+import { addSimCanaries } from './sim-canaries.ts';
 
 interface Flags {
   readonly seed?: number;
@@ -75,6 +76,7 @@ export function addSim(program: Command, context: Context): void {
     ['only crashes and partitions, on five replicas', 'kimberlite sim --runs 100 --nodes 5 --faults crash,partition'],
     ['all night', 'kimberlite sim --minutes 480 --json'],
   ]);
+  addSimCanaries(command, context);
 }
 
 async function act(context: Context, flags: Flags): Promise<0 | 1> {

@@ -1,0 +1,121 @@
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Command } from 'commander';
+import { type Context, examples, printJson, wholeNumber } from '../context.ts';
+import { fail } from '../failure.ts';
+import { table } from '../rows-table.ts';
+import { line, type Terminal } from '../terminal.ts';
+
+interface Flags {
+  readonly json?: boolean;
+  readonly only?: string;
+  readonly fast?: boolean;
+  readonly repeat?: number;
+  readonly jobs?: number;
+}
+
+// The canaries ship with nobody: they plant bugs in the built output of the checkout they lie in. So nothing is
+// imported from them here; this is as much of their report as is printed.
+interface Result {
+  readonly pitfall: string;
+  readonly canary: string;
+  readonly name: string;
+  readonly checker: string;
+  readonly caught: boolean;
+  readonly medianSeeds: number | null;
+  readonly hunts: readonly { readonly seeds: number; readonly found: number | null; readonly message: string }[];
+  readonly seconds: number;
+}
+
+interface Report {
+  readonly results: readonly Result[];
+  readonly caught: number;
+  readonly of: number;
+  readonly notPlanted: readonly { readonly pitfall: string; readonly reason: string }[];
+  readonly seconds: number;
+}
+
+interface Canaries {
+  readonly runCanaries: (options: {
+    readonly only?: readonly string[];
+    readonly fast?: boolean;
+    readonly repeat?: number;
+    readonly jobs?: number;
+    readonly onResult?: (result: Result, done: number, of: number) => void;
+  }) => Promise<Report>;
+}
+
+export function addSimCanaries(sim: Command, context: Context): void {
+  const command = sim
+    .command('canaries')
+    .summary('plants the known bugs, one at a time, and sees that each is found')
+    .description(
+      'Plants the bugs of sim/PITFALLS.md in copies of the built output and runs seeds until the checker named\n' +
+        'beforehand finds each. Works in a checkout of the repository only. Exit code 1 if one is not found.',
+    )
+    .option('--only <ids>', 'pitfalls or canaries, as in 9,12a')
+    .option('--fast', 'only those that run with every test')
+    .option('--repeat <n>', 'hunts a canary, from other seeds each (default: 1)', wholeNumber('--repeat', 1, 100))
+    .option('--jobs <n>', 'canaries at a time (default: one a processor)', wholeNumber('--jobs', 1, 256))
+    .option('--json', 'one JSON document on stdout, nothing else there')
+    .action(async (_flags: Flags, self: Command) => {
+      process.exitCode = await act(context, self.optsWithGlobals<Flags>());
+    });
+  examples(command, [
+    ['all of them: some minutes', 'kimberlite sim canaries'],
+    ['one, and how many seeds it takes', 'kimberlite sim canaries --only 49 --repeat 5'],
+  ]);
+}
+
+async function load(): Promise<Canaries> {
+  const entry = new URL('../../../../sim/canaries/dist/index.js', import.meta.url);
+  if (!existsSync(fileURLToPath(entry))) {
+    throw fail(
+      'NoCheckout',
+      'The canaries are not here: they plant bugs in the built output of a checkout of the repository.',
+      'Clone the repository, run `npm run build` there, and then: npx kimberlite sim canaries',
+    );
+  }
+  return (await import(entry.href)) as Canaries;
+}
+
+async function act(context: Context, flags: Flags): Promise<0 | 1> {
+  const { terminal } = context;
+  const { runCanaries } = await load();
+  const report = await runCanaries({
+    ...(flags.only === undefined ? {} : { only: flags.only.split(',') }),
+    ...(flags.fast === undefined ? {} : { fast: flags.fast }),
+    ...(flags.repeat === undefined ? {} : { repeat: flags.repeat }),
+    ...(flags.jobs === undefined ? {} : { jobs: flags.jobs }),
+    onResult: (result, done, of) => {
+      if (flags.json !== true) line(terminal.err, `${done} of ${of}: ${result.canary} ${verdictOf(terminal, result)}`);
+    },
+  });
+  if (flags.json === true) printJson(context, report);
+  else print(terminal, report);
+  return report.caught === report.of ? 0 : 1;
+}
+
+const verdictOf = ({ colors }: Terminal, { caught, medianSeeds, hunts }: Result): string =>
+  caught ? `found after ${medianSeeds}` : colors.red(`not found in ${hunts.map(({ seeds }) => seeds).join(', ')}`);
+
+function print(terminal: Terminal, report: Report): void {
+  const { colors } = terminal;
+  const rows = report.results.map((result) => [
+    result.pitfall,
+    result.canary,
+    result.caught ? String(result.medianSeeds) : colors.red('not found'),
+    result.checker,
+    result.seconds.toFixed(1),
+    result.name,
+  ]);
+  line(terminal.out, table(terminal, ['pitfall', 'canary', 'seeds', 'checker', 'seconds', 'planted'], rows));
+  if (report.notPlanted.length > 0) {
+    line(terminal.out);
+    const reasons = report.notPlanted.map(({ pitfall, reason }) => [pitfall, reason]);
+    line(terminal.out, table(terminal, ['pitfall', 'why it is not planted'], reasons));
+  }
+  line(terminal.out);
+  const mark = report.caught === report.of ? colors.green('✓') : colors.red('✗');
+  line(terminal.out, `${mark} ${report.caught} of ${report.of} found, in ${report.seconds.toFixed(0)} s`);
+}
