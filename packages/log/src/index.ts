@@ -14,6 +14,6 @@ export { defaultGeometry, type Geometry, type Location, type LogIdentity } from 
 export type { Log } from './log.ts';
 export type { LogError } from './log-error.ts';
 export { type OpenedLog, type OpenOptions, openLog } from './open.ts';
-export type { Wanted } from './recovery.ts';
+export { recoverLog, type SlotSource, type Wanted } from './recovery.ts';
 export { type Superblock, type SuperblockCopy, superblockPayloadBytesMax } from './superblock.ts';
 export { type LogProblem, type VerifyOptions, type VerifyReport, verifyLog } from './verify.ts';

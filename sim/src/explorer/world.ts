@@ -1,0 +1,54 @@
+import { assert } from '@kimberlite/base';
+
+// What an exploration is bounded by. Within these bounds every schedule is visited.
+
+export const replicaCount = 3;
+
+/** A bounded world: three replicas that have formed view 1 and registered their clients, and what may still happen. */
+export interface World {
+  readonly name: string;
+  /** Clients, each with one request; a request becomes an op whenever a primary takes it. */
+  readonly requests: number;
+  /** Transmissions beyond the first, of all requests together: a client that heard nothing asks again, elsewhere or not. */
+  readonly retries: number;
+  /** Nobody asks to leave view 1 + viewChanges. */
+  readonly viewChanges: number;
+  /** Crashes with restart, of any replica, between any two events. */
+  readonly crashes: number;
+  /** Of these, how many may also lose an intact prepare that was synced: the header record stays, the body is gone. */
+  readonly rot: number;
+  /** Heartbeats of a primary that arrive, beyond the one that opens its view. 0: not even that one. */
+  readonly heartbeats: number;
+  /** How often a repair request that was not answered goes to another peer. */
+  readonly repairAttempts: number;
+  /** The timers that only send again: prepares (with a newer commit number) and requests for start_view. */
+  readonly resends: boolean;
+}
+
+export const requestsMax = 4;
+export const retriesMax = 3;
+export const viewChangesMax = 3;
+export const crashesMax = 3;
+const heartbeatsMax = 2;
+const repairAttemptsMax = 3;
+
+export function checkWorld(world: World): World {
+  const bounds: readonly (readonly [number, number, string])[] = [
+    [world.requests, requestsMax, 'requests'],
+    [world.retries, retriesMax, 'retries'],
+    [world.viewChanges, viewChangesMax, 'view changes'],
+    [world.crashes, crashesMax, 'crashes'],
+    [world.rot, world.crashes, 'damaged prepares'],
+    [world.heartbeats, heartbeatsMax, 'heartbeats'],
+    [world.repairAttempts, repairAttemptsMax, 'repair attempts'],
+  ];
+  for (const [value, most, what] of bounds) {
+    assert(Number.isInteger(value) && value >= 0 && value <= most, () => `a world has 0 to ${most} ${what}`);
+  }
+  assert(world.requests >= 1, 'a world without requests shows nothing');
+  return world;
+}
+
+/** View 1 is the first that ever serves: the primary of view 0 has just booted, and never resumes (Table E). */
+export const firstView = 1;
+export const lastView = (world: World): number => firstView + world.viewChanges;
