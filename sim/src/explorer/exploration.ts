@@ -1,6 +1,8 @@
+import { assert } from '@kimberlite/base';
 import type { Violation } from './property.ts';
 import { sometimesBit, sometimesProperties, type SometimesProperty } from './property.ts';
 import { RecordList, type Spill } from './records.ts';
+import { type PathStep, type ScheduledEvent, spellOut } from './schedule.ts';
 import { StateSpace, type StateSpaceOptions, stateWords, type Successor } from './state-space.ts';
 import { digestWords, VisitedSet } from './tables.ts';
 
@@ -10,12 +12,6 @@ export interface ExplorationOptions extends StateSpaceOptions {
   readonly spill?: Spill;
   /** Blocks of 4 MiB of the frontier, and of the links to predecessors, that stay in memory when there is a spill. */
   readonly blocksKept?: number;
-}
-
-/** One event of a schedule: at which replica, and the event's name. */
-export interface ScheduledEvent {
-  readonly replica: number;
-  readonly event: string;
 }
 
 export interface Finding {
@@ -45,6 +41,7 @@ const replicaBits = 2;
  */
 export class Exploration {
   readonly space: StateSpace;
+  private readonly options: ExplorationOptions;
   finding: Finding | null = null;
   private readonly visited = new VisitedSet();
   private readonly frontier: RecordList;
@@ -56,17 +53,18 @@ export class Exploration {
   private depth = 0;
   private levelEnd = 1;
   private readonly state = new Uint32Array(stateWords);
-  private readonly digest = new Uint32Array(digestWords);
   private readonly parent = new Uint32Array(parentWords);
 
   constructor(options: ExplorationOptions) {
+    this.options = options;
     this.space = new StateSpace(options);
     const { spill = null, blocksKept = 64 } = options;
     this.frontier = new RecordList({ name: 'frontier', words: stateWords, spill, blocksKept });
     this.parents = new RecordList({ name: 'parents', words: parentWords, spill, blocksKept });
     this.statesMax = options.statesMax ?? Number.MAX_SAFE_INTEGER;
-    this.space.digest(this.space.root, this.digest);
-    this.visited.add(this.digest);
+    const digest = new Uint32Array(digestWords);
+    this.space.digest(this.space.root, digest);
+    this.visited.add(digest);
     this.frontier.push(this.space.root);
     this.parents.push(this.parent);
   }
@@ -109,35 +107,46 @@ export class Exploration {
     this.expanded += 1;
   }
 
-  private readonly visit = ({ replica, event, state, violation }: Successor): void => {
+  private readonly visit = ({ replica, event, state, digest, violation }: Successor): void => {
     if (this.finding !== null) return;
     this.transitions += 1;
     if (violation !== null) {
-      const last = { replica, event: this.nameOf(event) };
-      this.finding = { violation, schedule: [...this.scheduleTo(this.expanded), last] };
+      this.finding = { violation, schedule: spellOut(this.options, [...this.pathTo(this.expanded), this.step(replica, event, state)]) };
       return;
     }
-    this.space.digest(state, this.digest);
-    if (!this.visited.add(this.digest)) return;
+    if (!this.visited.add(digest)) return;
     this.frontier.push(state);
     this.parent[0] = this.expanded;
     this.parent[1] = event * (1 << replicaBits) + replica;
     this.parents.push(this.parent);
   };
 
-  private nameOf(event: number): string {
-    return this.space.events.names[event] ?? '';
+  private step(replica: number, event: number, state: Uint32Array): PathStep {
+    const { events, locals } = this.space;
+    return { replica, event: events.names[event] ?? '', digest: locals.digestOf(state[replica] as number) };
   }
 
-  /** The events from the beginning to the state with this number: a shortest schedule. */
-  scheduleTo(number: number): readonly ScheduledEvent[] {
-    const schedule: ScheduledEvent[] = [];
+  /** A shortest way from the beginning to the state with this number. */
+  private pathTo(number: number): readonly PathStep[] {
+    const codes: number[] = [];
     const parent = new Uint32Array(parentWords);
     for (let at = number; at !== 0; at = parent[0] as number) {
       this.parents.read(at, parent);
-      const code = parent[1] as number;
-      schedule.push({ replica: code & ((1 << replicaBits) - 1), event: this.nameOf(code >>> replicaBits) });
+      codes.push(parent[1] as number);
     }
-    return schedule.reverse();
+    const path: PathStep[] = [];
+    let state = this.space.root.slice();
+    for (const code of codes.reverse()) {
+      const replica = code & ((1 << replicaBits) - 1);
+      const event = code >>> replicaBits;
+      let after: Uint32Array | null = null;
+      this.space.successors(state, (next) => {
+        if (next.replica === replica && next.event === event) after = next.state.slice();
+      });
+      assert(after !== null, 'a way that was gone can be gone again');
+      state = after;
+      path.push(this.step(replica, event, state));
+    }
+    return path;
   }
 }

@@ -19,13 +19,15 @@ export class GhostTable {
   readonly digests = new DigestList();
   private readonly ghosts: Ghost[] = [];
   private readonly byKey = new Map<string, number>();
-  private readonly merged = new PairTable();
+  private readonly seen = new PairTable();
   private readonly violations = new Map<string, Violation>();
   private readonly locals: LocalTable;
+  private readonly ignoresLost: boolean;
   private readonly hasher: Hasher;
 
-  constructor(locals: LocalTable, hasher: Hasher) {
+  constructor(locals: LocalTable, ignoresLost: boolean, hasher: Hasher) {
     this.locals = locals;
+    this.ignoresLost = ignoresLost;
     this.hasher = hasher;
     this.digests.push('0'.repeat(32));
     this.ghosts.push(nothing);
@@ -37,25 +39,26 @@ export class GhostTable {
     return 1;
   }
 
-  /** The memory after this local state was seen, or what it contradicts. */
+  /**
+   * The memory after this local state was seen, or what is wrong: it commits something else than was committed, or its
+   * log lacks something that was.
+   */
   see(ghost: number, local: number): number | Violation {
-    const known = this.merged.get(ghost, local);
+    const known = this.seen.get(ghost, local);
     if (known !== 0) return known;
     const violation = this.violations.get(`${ghost}:${local}`);
     if (violation !== undefined) return violation;
     const next = this.merge(this.at(ghost), local);
-    if ('property' in next) {
-      this.violations.set(`${ghost}:${local}`, next);
-      return next;
-    }
+    const broken = 'property' in next ? next : this.ignoresLost ? null : this.check(next, local);
+    if (broken !== null) this.violations.set(`${ghost}:${local}`, broken);
+    if (broken !== null || 'property' in next) return broken ?? ghost;
     const number = this.intern(next);
-    this.merged.set(ghost, local, number);
+    this.seen.set(ghost, local, number);
     return number;
   }
 
   /** Does this log hold everything that was committed in earlier views, and nothing else there? */
-  check(ghost: number, local: number): Violation | null {
-    const { prepares, views } = this.at(ghost);
+  private check({ prepares, views }: Ghost, local: number): Violation | null {
     const { locals } = this;
     const logView = locals.logViews.get(local);
     for (let op = 1; op < opsMax; op++) {
@@ -71,14 +74,6 @@ export class GhostTable {
       return { property: 'nothing-lost', message };
     }
     return null;
-  }
-
-  /** Highest op committed so far. */
-  committed(ghost: number): number {
-    const { prepares } = this.at(ghost);
-    let op = opsMax - 1;
-    while (op > 0 && prepares[op] === 0) op--;
-    return op;
   }
 
   private at(number: number): Ghost {

@@ -50,6 +50,7 @@ export class LocalTable {
   private readonly logs = new NumberList();
   private readonly locals: (Local | null)[] = [];
   private readonly byDigest = new Map<Checksum, number>();
+  private readonly digestTexts: (Checksum | null)[] = [null];
   private readonly hasher: Hasher;
   private readonly write: CanonicalText;
 
@@ -72,6 +73,12 @@ export class LocalTable {
     return local;
   }
 
+  digestOf(number: number): Checksum {
+    const digest = this.digestTexts[number];
+    assert(digest !== undefined && digest !== null, 'a local state that is numbered is known');
+    return digest;
+  }
+
   /** Number of the prepare in the log at `op`; 0 where there is none, or none that is certain. */
   prepareAt(number: number, op: number): number {
     return this.logs.get(number * opsMax + op);
@@ -85,6 +92,7 @@ export class LocalTable {
     this.byDigest.set(digest, number);
     this.locals.push(local);
     this.digests.push(digest);
+    this.digestTexts.push(digest);
     this.describe(local);
     return number;
   }

@@ -6,6 +6,7 @@ export const alwaysProperties = {
   'never-back': 'view, log view, commit number and checkpoint on a disk never go back',
   persistence: 'no message speaks for a view, or a log view, that is not in the superblock',
   'acked-durable': 'no prepare_ok for a prepare that is not on the disk',
+  'never-resumed': 'a primary that restarts does not resume its view',
   'exactly-once': 'no request is executed twice, and a client is told only of what is committed',
   'equal-state': 'equal ops, equal states',
   assertion: 'no assertion of the replica fails',

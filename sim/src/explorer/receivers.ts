@@ -16,7 +16,15 @@ export interface Receiver {
   readonly primary: boolean;
   /** Its log in `normalView` will never again end below this op while it is in that view. */
   readonly settledHead: number;
+  /** The view in its memory: it is never again the normal primary of a lower one. */
+  readonly view: number;
+  /** As primary in normal status: it has no more use for acks of ops up to here. */
+  readonly commit: number;
+  /** As primary in normal status: whose acks it has counted, by op. */
+  readonly acks: ReadonlyMap<number, number>;
 }
+
+const noAcks: ReadonlyMap<number, number> = new Map();
 
 /** A crash takes a replica back to what its disk has; without one, neither view nor head within a view goes back. */
 export function receiverOf({ replica: r, image }: Local, mayCrash: boolean): Receiver {
@@ -24,22 +32,41 @@ export function receiverOf({ replica: r, image }: Local, mayCrash: boolean): Rec
   const normalView = r.status === 'normal' ? r.view : 0;
   // After a crash with all writes lost the replica is normal again in this view, or unsure of its head.
   const durableHead = superblock.logView === superblock.view && superblock.view === normalView ? recoverImage(image).head : 0;
+  const primary = normalView !== 0 && normalView % replicaCount === r.self;
   return {
     leastView: mayCrash ? superblock.view : r.view,
     normalView,
-    primary: normalView % replicaCount === r.self,
+    primary,
     settledHead: mayCrash ? Math.min(r.head, durableHead) : r.head,
+    view: r.view,
+    commit: primary ? r.commit : 0,
+    acks: primary ? r.acks : noAcks,
   };
 }
 
-export const receiverKey = ({ leastView, normalView, primary, settledHead }: Receiver): string =>
-  `${leastView}/${normalView}/${primary ? 'p' : 'b'}${settledHead}`;
+export function receiverKey(receiver: Receiver): string {
+  const { leastView, normalView, primary, settledHead, view: inMemory, commit, acks } = receiver;
+  const counted = [...acks].map(([at, set]) => `${at}:${set}`).sort();
+  return `${leastView}/${normalView}${primary ? 'p' : 'b'}${settledHead}/${inMemory}/${commit}/${counted.join()}`;
+}
 
-/** The handlers of these types return at once when the message's view is below the own one. */
-function isDead(message: Message, { leastView }: Receiver): boolean {
+/**
+ * An ack that was counted counts once; and a primary that has left its view, by a vote or a crash, is never again the
+ * normal primary of it (a property that is looked at, so that this rule may rely on it).
+ */
+function isSpentAck(ack: Extract<Message, { type: 'prepare-ok' }>, receiver: Receiver): boolean {
+  if (ack.view < receiver.view) return true;
+  if (!receiver.primary || ack.view !== receiver.normalView) return false;
+  return ack.op <= receiver.commit || ((receiver.acks.get(ack.op) ?? 0) & (1 << ack.from)) !== 0;
+}
+
+/** Most handlers return at once when the message's view is below the own one. */
+function isDead(message: Message, receiver: Receiver): boolean {
+  const { leastView } = receiver;
   switch (message.type) {
-    case 'prepare':
     case 'prepare-ok':
+      return isSpentAck(message, receiver);
+    case 'prepare':
     case 'heartbeat':
     case 'start-view-change':
     case 'do-view-change':

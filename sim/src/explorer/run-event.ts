@@ -4,7 +4,7 @@ import { registrationRequest, requestOf, worldRequest } from './cluster-requests
 import { type DurableImage, readImage, recoverImage, withPrepare, withSlot, withSuperblock } from './durable-image.ts';
 import { listMachine } from './list-machine.ts';
 import { type CrashOutcome, kept, type Local, type LocalEvent, type PendingRead, timerBit, timerNames, torn } from './local.ts';
-import { PropertyError } from './property.ts';
+import { type AlwaysProperty, PropertyError, type Violation } from './property.ts';
 import { laterClock, peerRealtimeUs, standStill, stillClock, stillUs, type Subject } from './replica-fields.ts';
 import { shareUnchanged } from './share-unchanged.ts';
 import { replicaCount, type World } from './world.ts';
@@ -18,6 +18,9 @@ export interface Ran {
   readonly local: Local;
   readonly sent: readonly Sent[];
 }
+
+/** Disk work that one event can lead to, where the disk takes no time. */
+const diskWorkMax = 100;
 
 const cluster = clusterId('e7'.repeat(16));
 
@@ -41,10 +44,12 @@ const isLater = (event: Event): boolean =>
 export class EventRunner {
   readonly world: World;
   private readonly hasher: Hasher;
+  private readonly ignore: ReadonlySet<AlwaysProperty>;
 
-  constructor(world: World, hasher: Hasher) {
+  constructor(world: World, hasher: Hasher, ignore: ReadonlySet<AlwaysProperty>) {
     this.world = world;
     this.hasher = hasher;
+    this.ignore = ignore;
   }
 
   /** A replica that finds this on its disk. Throws what its assertions throw. */
@@ -62,11 +67,15 @@ export class EventRunner {
     });
     const run: Running = { replica, image, writes: [], superblockWrite: null, reads: [], timers: 0, boots, sent: [] };
     this.step(run, { type: 'start' });
+    if (replica.status === 'normal' && replica.view % replicaCount === self) {
+      throw new PropertyError('never-resumed', `replica ${self} restarts and is the primary of view ${replica.view}`);
+    }
     // The clocks of a cluster agree long before anything that is explored here.
     for (let from = 0; from < replicaCount; from++) {
       const pong = { type: 'pong', from: replicaId(from), sentAtUs: stillUs, realtimeUs: peerRealtimeUs } as const;
       if (from !== self) this.step(run, { type: 'message', message: pong });
     }
+    this.finishDisk(run);
     return this.finish(run, null);
   }
 
@@ -76,7 +85,23 @@ export class EventRunner {
     }
     const run: Running = { ...local, replica: cloneReplica(local.replica), sent: [] };
     this.happen(run, event);
+    this.finishDisk(run);
     return this.finish(run, local);
+  }
+
+  /** What the world's disks do in no time ends before anything else happens. */
+  private finishDisk(run: Running): void {
+    const { slowLog, slowSuperblock } = this.world;
+    for (let count = 0; ; count++) {
+      assert(count < diskWorkMax, 'disk work comes to an end');
+      const [write] = run.writes;
+      const [read] = run.reads;
+      if (!slowSuperblock && run.superblockWrite !== null) this.happen(run, { type: 'superblock-written' });
+      else if (slowLog) return;
+      else if (write !== undefined) this.happen(run, { type: 'log-written', op: write.header.op, id: write.header.id });
+      else if (read !== undefined) this.happen(run, { type: 'read-done', op: read.op, id: read.id });
+      else return;
+    }
   }
 
   /** The same local state under the rules of this world. */
@@ -190,7 +215,8 @@ export class EventRunner {
   }
 
   private send(run: Running, to: number, message: Message): void {
-    checkSpoken(run, message);
+    const untrue = untrueClaim(run, message);
+    if (untrue !== null && !this.ignore.has(untrue.property)) throw new PropertyError(untrue.property, untrue.message);
     if (!this.isInert(message)) run.sent.push({ to, message: plain(message, run.replica) });
   }
 
@@ -239,32 +265,33 @@ function afterCrash({ image, writes, superblockWrite }: Local, outcome: CrashOut
 }
 
 /** What a message claims about its sender has to be on the sender's disk when it leaves. */
-function checkSpoken({ image, replica }: Running, message: Message): void {
+function untrueClaim({ image, replica }: Running, message: Message): Violation | null {
   const { view, logView } = image.superblock;
-  const needsLogView = (wanted: number): void => {
-    if (logView < wanted) {
-      const text = `replica ${replica.self} sends ${message.type} of log view ${wanted}, its disk has ${logView}`;
-      throw new PropertyError('persistence', text);
-    }
-  };
+  const says = `replica ${replica.self} sends ${message.type} of`;
   if ('view' in message && view < message.view) {
-    const text = `replica ${replica.self} sends ${message.type} of view ${message.view}, its disk has ${view}`;
-    throw new PropertyError('persistence', text);
+    return { property: 'persistence', message: `${says} view ${message.view}, its disk has ${view}` };
   }
+  const claimed = claimedLogView(message);
+  if (claimed > logView) {
+    return { property: 'persistence', message: `${says} log view ${claimed}, its disk has ${logView}` };
+  }
+  if (message.type === 'prepare-ok' && readImage(image, message.op, message.id) === null) {
+    return { property: 'acked-durable', message: `${says} op ${message.op}, which its disk lacks` };
+  }
+  return null;
+}
+
+/** The log view that a message speaks for; 0: none. */
+function claimedLogView(message: Message): number {
   switch (message.type) {
     case 'do-view-change':
-      return needsLogView(message.logView);
+      return message.logView;
     case 'prepare':
+    case 'prepare-ok':
     case 'start-view':
     case 'heartbeat':
     case 'heartbeat-ok':
-      return needsLogView(message.view);
-    case 'prepare-ok':
-      needsLogView(message.view);
-      if (readImage(image, message.op, message.id) === null) {
-        throw new PropertyError('acked-durable', `replica ${replica.self} acks op ${message.op}, which its disk lacks`);
-      }
-      return;
+      return message.view;
     case 'ping':
     case 'pong':
     case 'start-view-change':
@@ -273,9 +300,9 @@ function checkSpoken({ image, replica }: Running, message: Message): void {
     case 'headers':
     case 'request-prepare':
     case 'repair-prepare':
-      return;
+      return 0;
     default:
-      unreachable(message);
+      return unreachable(message);
   }
 }
 

@@ -8,7 +8,7 @@ import { LocalTable } from './locals.ts';
 import { type Move, MoveTable } from './moves.ts';
 import type { AlwaysProperty, Violation } from './property.ts';
 import { receiverOf } from './receivers.ts';
-import { digestWords } from './tables.ts';
+import { type DigestList, digestWords } from './tables.ts';
 import { TransitionTable } from './transitions.ts';
 import { formView } from './warm-up.ts';
 import { replicaCount, type World } from './world.ts';
@@ -31,8 +31,9 @@ const others = Array.from({ length: replicaCount }, (_, self) =>
 export interface Successor {
   readonly replica: number;
   readonly event: number;
-  /** Reused: valid during the call only. */
+  /** Reused, like its digest: valid during the call only. */
   readonly state: Uint32Array;
+  readonly digest: Uint32Array;
   readonly violation: Violation | null;
 }
 
@@ -65,6 +66,8 @@ export class StateSpace {
   private readonly receivers: number[] = [];
   private readonly crashingReceivers: number[] = [];
   private readonly next = new Uint32Array(stateWords);
+  private readonly stateDigest = new Uint32Array(digestWords);
+  private readonly nextDigest = new Uint32Array(digestWords);
 
   constructor({ world, hasher, ignore = [], reduced = true }: StateSpaceOptions) {
     this.world = world;
@@ -74,10 +77,11 @@ export class StateSpace {
     this.events = new EventTable(hasher, write);
     this.locals = new LocalTable(hasher, write);
     this.links = new LinkTable(linkCount, this.events, hasher);
-    this.transitions = new TransitionTable(world, hasher, this.locals, this.events);
-    const { events, locals, links, transitions } = this;
+    const { events, locals, links } = this;
+    this.transitions = new TransitionTable({ world, hasher, ignore: this.ignore, locals, events });
+    const { transitions } = this;
     this.moves = new MoveTable({ world, events, locals, links, transitions });
-    this.ghosts = new GhostTable(locals, hasher);
+    this.ghosts = new GhostTable(locals, this.ignore.has('nothing-lost'), hasher);
     this.budgets = new BudgetTable(world, hasher);
     this.root = this.makeRoot(hasher);
   }
@@ -100,17 +104,35 @@ export class StateSpace {
 
   /** 128 bits for the whole state: the sum of the digests of its parts, each of which names its place too. */
   digest(state: Uint32Array, into: Uint32Array): void {
-    for (let i = 0; i < digestWords; i++) into[i] = 0;
-    for (let i = 0; i < linksAt; i++) this.locals.digests.mix(state[i] as number, into);
-    for (let i = linksAt; i < budgetAt; i++) this.links.digests.mix(state[i] as number, into);
-    this.budgets.digests.mix(state[budgetAt] as number, into);
-    this.ghosts.digests.mix(state[ghostAt] as number, into);
+    into.fill(0);
+    for (let at = 0; at < stateWords; at++) this.digestsAt(at).mix(state[at] as number, into);
+  }
+
+  private digestsAt(at: number): DigestList {
+    if (at < linksAt) return this.locals.digests;
+    if (at < budgetAt) return this.links.digests;
+    return at === budgetAt ? this.budgets.digests : this.ghosts.digests;
+  }
+
+  /** The digest of `next`, from that of the state it came from: few parts have changed. */
+  private digestNext(state: Uint32Array): void {
+    const { next, nextDigest } = this;
+    nextDigest.set(this.stateDigest);
+    for (let at = 0; at < stateWords; at++) {
+      const before = state[at] as number;
+      const after = next[at] as number;
+      if (before === after) continue;
+      const digests = this.digestsAt(at);
+      digests.mix(before, nextDigest);
+      digests.mix(after, nextDigest);
+    }
   }
 
   /** Calls back for everything that can happen next, in a fixed order, except what changes nothing. */
   successors(state: Uint32Array, visit: (successor: Successor) => void): void {
     const { moves, budgets, reduced } = this;
     const budget = budgets.at(state[budgetAt] as number);
+    this.digest(state, this.stateDigest);
     for (let replica = 0; replica < replicaCount; replica++) {
       const local = state[replica] as number;
       const all = (list: readonly Move[], after: number): void => {
@@ -149,20 +171,21 @@ export class StateSpace {
     budget: number,
     visit: (successor: Successor) => void,
   ): void {
-    const { next } = this;
+    const { next, nextDigest } = this;
     next.set(state);
     next[replica] = transition.to;
     next[budgetAt] = budget;
     const broken = transition.violation ?? this.oneEach(state, transition.made);
     if (broken !== null && !this.ignore.has(broken.property)) {
-      return visit({ replica, event, state: next, violation: broken });
+      return visit({ replica, event, state: next, digest: nextDigest, violation: broken });
     }
     if (transition.violation !== null) return;
     if (this.reduced) this.reduce(state, replica);
     const heard = this.send(next, replica, transition.sent);
     const violation = this.observe(state, replica);
     if (violation === null && this.reduced) this.sendAtOnce(next, heard | (1 << replica));
-    visit({ replica, event, state: next, violation });
+    this.digestNext(state);
+    visit({ replica, event, state: next, digest: nextDigest, violation });
   }
 
   /** Which kind of receiver this replica is. */
@@ -227,18 +250,22 @@ export class StateSpace {
     }
   }
 
-  private observe(state: Uint32Array, replica: number): Violation | null {
-    const { next, ghosts } = this;
+  private observe(state: Uint32Array, moved: number): Violation | null {
     const before = state[ghostAt] as number;
-    const seen = ghosts.see(before, next[replica] as number);
-    if (typeof seen !== 'number') return this.ignore.has(seen.property) ? null : seen;
-    next[ghostAt] = seen;
-    if (this.ignore.has('nothing-lost')) return null;
-    if (seen === before) return ghosts.check(seen, next[replica] as number);
-    for (let other = 0; other < replicaCount; other++) {
-      const violation = ghosts.check(seen, next[other] as number);
-      if (violation !== null) return violation;
+    const violation = this.see(moved);
+    if (violation !== null || this.next[ghostAt] === before) return violation;
+    // Something was committed: every log is judged by it.
+    for (const other of others[moved] as readonly number[]) {
+      const lacking = this.see(other);
+      if (lacking !== null) return lacking;
     }
+    return null;
+  }
+
+  private see(replica: number): Violation | null {
+    const seen = this.ghosts.see(this.next[ghostAt] as number, this.next[replica] as number);
+    if (typeof seen !== 'number') return this.ignore.has(seen.property) ? null : seen;
+    this.next[ghostAt] = seen;
     return null;
   }
 

@@ -2,7 +2,7 @@ import type { Hasher, PrepareHeader } from '@kimberlite/base';
 import type { EventTable } from './events.ts';
 import type { Local } from './local.ts';
 import type { LocalTable } from './locals.ts';
-import { PropertyError, type Violation } from './property.ts';
+import { type AlwaysProperty, PropertyError, type Violation } from './property.ts';
 import { EventRunner, type Ran } from './run-event.ts';
 import { sometimesHits } from './sometimes.ts';
 import { PairTable } from './tables.ts';
@@ -37,8 +37,15 @@ export class TransitionTable {
   private readonly events: EventTable;
   private readonly stateHashes = new Map<string, string>();
 
-  constructor(world: World, hasher: Hasher, locals: LocalTable, events: EventTable) {
-    this.runner = new EventRunner(world, hasher);
+  constructor(parts: {
+    readonly world: World;
+    readonly hasher: Hasher;
+    readonly ignore: ReadonlySet<AlwaysProperty>;
+    readonly locals: LocalTable;
+    readonly events: EventTable;
+  }) {
+    const { world, hasher, ignore, locals, events } = parts;
+    this.runner = new EventRunner(world, hasher, ignore);
     this.locals = locals;
     this.events = events;
   }

@@ -21,6 +21,10 @@ export interface World {
   readonly heartbeats: number;
   /** How often a repair request that was not answered goes to another peer. */
   readonly repairAttempts: number;
+  /** Writes and reads of the log take time: other things may happen to a replica before they end, a crash among them. */
+  readonly slowLog: boolean;
+  /** So do writes of the superblock. */
+  readonly slowSuperblock: boolean;
   /** The timers that only send again: prepares (with a newer commit number) and requests for start_view. */
   readonly resends: boolean;
 }
