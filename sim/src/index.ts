@@ -13,6 +13,27 @@ export {
   type SimulationReport,
   simulate,
 } from './entry.ts';
+export { Exploration, type ExplorationCounts, type ExplorationOptions } from './explorer/exploration.ts';
+export {
+  type AlwaysProperty,
+  alwaysProperties,
+  isAlwaysProperty,
+  type SometimesProperty,
+  type Violation,
+} from './explorer/property.ts';
+export { RandomWalks, type WalkOptions } from './explorer/random-walks.ts';
+export type { Spill } from './explorer/records.ts';
+export {
+  explainViolation,
+  type ReportedViolation,
+  reportExploration,
+  reportWalks,
+  type WalkReport,
+  type WorldReport,
+} from './explorer/report.ts';
+export { parseSchedule, type Replay, replaySchedule, scheduleText } from './explorer/schedule.ts';
+export { checkWorld, worldBounds, type World } from './explorer/world.ts';
+export { type KnownWorld, knownWorlds } from './explorer/worlds.ts';
 export { type FaultKind, faultKinds, type Plants, type RunOptions } from './options.ts';
 export { type RunResult, type RunStats, runSeed } from './run.ts';
 export { formatUs } from './trace.ts';

@@ -4,7 +4,7 @@ import { sometimesBit, sometimesProperties, type SometimesProperty } from './pro
 import { RecordList, type Spill } from './records.ts';
 import { type PathStep, type ScheduledEvent, spellOut } from './schedule.ts';
 import { StateSpace, type StateSpaceOptions, stateWords, type Successor } from './state-space.ts';
-import { digestWords, VisitedSet } from './tables.ts';
+import { VisitedSet } from './tables.ts';
 
 export interface ExplorationOptions extends StateSpaceOptions {
   /** Stops, with the search unfinished, at so many states. */
@@ -41,7 +41,7 @@ const replicaBits = 2;
  */
 export class Exploration {
   readonly space: StateSpace;
-  private readonly options: ExplorationOptions;
+  readonly options: ExplorationOptions;
   finding: Finding | null = null;
   private readonly visited = new VisitedSet();
   private readonly frontier: RecordList;
@@ -62,9 +62,7 @@ export class Exploration {
     this.frontier = new RecordList({ name: 'frontier', words: stateWords, spill, blocksKept });
     this.parents = new RecordList({ name: 'parents', words: parentWords, spill, blocksKept });
     this.statesMax = options.statesMax ?? Number.MAX_SAFE_INTEGER;
-    const digest = new Uint32Array(digestWords);
-    this.space.digest(this.space.root, digest);
-    this.visited.add(digest);
+    this.visited.add(this.space.digest(this.space.root));
     this.frontier.push(this.space.root);
     this.parents.push(this.parent);
   }

@@ -19,7 +19,9 @@ export class LinkTable {
   readonly digests = new DigestList();
   private readonly links: Link[] = [];
   private readonly byKey = new Map<string, number>();
-  private readonly added = new PairTable();
+  private readonly batches: (readonly number[])[] = [[]];
+  private readonly batchesByKey = new Map<string, number>([['', 0]]);
+  private readonly batched = new PairTable();
   private readonly reduced = new PairTable();
   private readonly receivers: Receiver[] = [];
   private readonly receiversByKey = new Map<string, number>();
@@ -42,12 +44,26 @@ export class LinkTable {
     return this.at(link).members;
   }
 
-  with(link: number, delivery: number): number {
-    const known = this.added.get(link, delivery);
+  /** Number of a list of deliveries that are sent together; 0 for an empty one. */
+  batch(deliveries: readonly number[]): number {
+    const ordered = [...new Set(deliveries)].sort((a, b) => a - b);
+    const key = ordered.join();
+    const known = this.batchesByKey.get(key);
+    if (known !== undefined) return known;
+    const number = this.batches.length;
+    this.batches.push(ordered);
+    this.batchesByKey.set(key, number);
+    return number;
+  }
+
+  /** With a whole batch. */
+  withBatch(link: number, batch: number): number {
+    const known = this.batched.get(link, batch);
     if (known !== 0) return known;
     const { label, members } = this.at(link);
-    const grown = members.includes(delivery) ? link : this.intern(label, [...members, delivery].sort((a, b) => a - b));
-    this.added.set(link, delivery, grown);
+    const more = (this.batches[batch] ?? []).filter((delivery) => !members.includes(delivery));
+    const grown = more.length === 0 ? link : this.intern(label, [...members, ...more].sort((a, b) => a - b));
+    this.batched.set(link, batch, grown);
     return grown;
   }
 

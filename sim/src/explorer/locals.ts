@@ -3,8 +3,8 @@ import type { CanonicalText } from './canonical-text.ts';
 import { type Local, localText } from './local.ts';
 import { DigestList, NumberList } from './tables.ts';
 
-/** Highest op that can come up in any world: the registration and every transmission of a request. */
-export const opsMax = 8;
+/** Above every op of any world: the registration and each transmission of a request. */
+export const opsMax = 10;
 
 /** Prepares by number, from 1. */
 export class PrepareTable {

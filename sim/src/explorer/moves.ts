@@ -3,7 +3,7 @@ import type { LinkTable } from './links.ts';
 import type { LocalTable } from './locals.ts';
 import { crashes, ownEvents } from './own-events.ts';
 import { PairTable } from './tables.ts';
-import type { Transition, TransitionTable } from './transitions.ts';
+import { type Batches, batchesOf, type Transition, type TransitionTable } from './transitions.ts';
 import type { World } from './world.ts';
 
 export interface Move {
@@ -17,13 +17,15 @@ export interface Moves {
   readonly changes: readonly Move[];
   /** Only says something. */
   readonly sends: readonly Move[];
+  /** All that these say, by receiver; null: nothing. */
+  readonly said: Batches | null;
 }
 
 /** What can happen, by local state and by what it may hear. */
 export class MoveTable {
   private readonly own: (Moves | undefined)[] = [];
   private readonly crashing: (Moves | undefined)[] = [];
-  private readonly heard: Moves[] = [{ changes: [], sends: [] }];
+  private readonly heard: Moves[] = [{ changes: [], sends: [], said: null }];
   private readonly numbers = new PairTable();
   private readonly parts: {
     readonly world: World;
@@ -82,6 +84,7 @@ export class MoveTable {
       const onlySends = transition.to === local && transition.violation === null;
       (onlySends ? sends : changes).push({ event, transition });
     }
-    return { changes, sends };
+    const sent = sends.flatMap(({ transition }) => transition.sent);
+    return { changes, sends, said: sent.length === 0 ? null : batchesOf(sent, this.parts.links) };
   }
 }

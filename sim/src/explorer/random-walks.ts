@@ -82,8 +82,10 @@ export class RandomWalks {
     const random = seedRandom(this.options.seed * 1_000_003 + this.walks);
     const path: PathStep[] = [];
     const state = this.space.root.slice();
+    // Asking and being answered goes round in circles; a walk does not.
+    const been = new VisitedSet();
     while (path.length < this.options.depthMax) {
-      const choice = this.choose(state, random);
+      const choice = this.choose(state, random, been);
       if (choice === null) break;
       const { replica, event } = choice;
       const digest = this.space.locals.digestOf(choice.state[replica] as number);
@@ -100,12 +102,14 @@ export class RandomWalks {
     this.deepest = Math.max(this.deepest, path.length);
   }
 
-  /** One of the events that can happen next, by weight; a violation always. Null: nothing can happen any more. */
-  private choose(state: Uint32Array, random: RandomState): Choice | null {
+  /** An event that leads where this walk has not been, by weight; a violation always. Null: there is none. */
+  private choose(state: Uint32Array, random: RandomState, been: VisitedSet): Choice | null {
     const choices: Choice[] = [];
     let total = 0;
+    been.add(this.space.digest(state));
     this.space.successors(state, (next) => {
       if (this.visited.add(next.digest)) this.states += 1;
+      if (been.has(next.digest)) return;
       const weight = weightOf(this.space.events.at(next.event));
       total += weight;
       choices.push({ ...next, state: next.state.slice(), weight });

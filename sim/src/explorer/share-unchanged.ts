@@ -1,4 +1,4 @@
-import type { Subject } from './replica-fields.ts';
+import { fieldRules, type Subject } from './replica-fields.ts';
 
 const sameMap = (a: ReadonlyMap<unknown, unknown>, b: ReadonlyMap<unknown, unknown>): boolean => {
   if (a.size !== b.size) return false;
@@ -12,13 +12,21 @@ const sameSet = (a: ReadonlySet<unknown>, b: ReadonlySet<unknown>): boolean => {
   return true;
 };
 
-const sameArray = (a: readonly unknown[], b: readonly unknown[]): boolean =>
+const sameList = (a: readonly unknown[], b: readonly unknown[]): boolean =>
   a.length === b.length && a.every((item, i) => item === b[i]);
 
 function same(a: unknown, b: unknown): boolean {
   if (a instanceof Map) return b instanceof Map && sameMap(a, b);
   if (a instanceof Set) return b instanceof Set && sameSet(a, b);
-  return Array.isArray(a) && Array.isArray(b) && sameArray(a, b);
+  return Array.isArray(a) && Array.isArray(b) && sameList(a, b);
+}
+
+const fields = Object.keys(fieldRules) as (keyof Subject)[];
+
+function share<Field extends keyof Subject>(replica: Subject, before: Subject, field: Field): void {
+  const value = replica[field];
+  const old = before[field];
+  if (value !== old && typeof value === 'object' && same(value, old)) replica[field] = old;
 }
 
 /**
@@ -26,19 +34,5 @@ function same(a: unknown, b: unknown): boolean {
  * ever changed again, and tens of thousands of them are kept.
  */
 export function shareUnchanged(replica: Subject, before: Subject): void {
-  const own: Readonly<Record<string, unknown>> = { ...replica };
-  const old: Readonly<Record<string, unknown>> = { ...before };
-  const shared: Record<string, unknown> = {};
-  for (const field of collections(before)) if (same(own[field], old[field])) shared[field] = old[field];
-  Object.assign(replica, shared);
-}
-
-let collectionFields: readonly string[] | null = null;
-
-/** Names of the fields that hold maps, sets or lists: the same in every replica. */
-function collections(r: Subject): readonly string[] {
-  collectionFields ??= Object.entries(r).flatMap(([field, value]) =>
-    value instanceof Map || value instanceof Set || Array.isArray(value) ? [field] : [],
-  );
-  return collectionFields;
+  for (const field of fields) share(replica, before, field);
 }

@@ -28,12 +28,9 @@ const seen: { readonly [Property in SometimesProperty]: Seen } = {
   'commits in view 4': commitsIn(firstView + 3),
   'a view change commits an inherited op': (before, after) =>
     committedByAcks(before, after).some((view) => view < after.view),
-  'a nack truncates an op': (before, after) => {
-    const chosen = after.phase === 'installing' && before.phase !== 'installing' && after.view % replicaCount === after.self;
-    if (!chosen) return false;
-    const dvcs = [...after.dvcs.values()];
-    const logView = Math.max(...dvcs.map((d) => d.logView));
-    return dvcs.some((d) => d.logView === logView && d.head > after.head);
+  'a nack truncates an op': (before, after, event) => {
+    const chosen = after.logView === after.view && before.logView < after.view && after.view % replicaCount === after.self;
+    return chosen && after.head < longestCandidate(before, event);
   },
   'a restarted replica takes part again': (before, after, _event, ran) => {
     if (ran.local.boots === 0 || after.status !== 'normal') return false;
@@ -48,6 +45,15 @@ const seen: { readonly [Property in SometimesProperty]: Seen } = {
   'a body is repaired': (before, after, event) =>
     event.type === 'deliver' && event.message.type === 'repair-prepare' && after.bodies.size > before.bodies.size,
 };
+
+/** The highest op of any log of the highest log view that a new primary has heard of, its own included. */
+function longestCandidate(before: Subject, event: LocalEvent): number {
+  const own = { logView: before.logView, head: before.suffix.at(-1)?.op ?? 0 };
+  const candidates: { readonly logView: number; readonly head: number }[] = [own, ...before.dvcs.values()];
+  if (event.type === 'deliver' && event.message.type === 'do-view-change') candidates.push(event.message);
+  const logView = Math.max(...candidates.map((candidate) => candidate.logView));
+  return Math.max(...candidates.map(({ logView: of, head }) => (of === logView ? head : 0)));
+}
 
 const hexOf = (request: number): string => request.toString(16).padStart(2, '0');
 const isFaulty = (r: Subject, op: number): boolean => r.slots.get(op)?.faulty === true;

@@ -9,7 +9,7 @@ import { type Move, MoveTable } from './moves.ts';
 import type { AlwaysProperty, Violation } from './property.ts';
 import { receiverOf } from './receivers.ts';
 import { type DigestList, digestWords } from './tables.ts';
-import { TransitionTable } from './transitions.ts';
+import { type Batches, TransitionTable } from './transitions.ts';
 import { formView } from './warm-up.ts';
 import { replicaCount, type World } from './world.ts';
 
@@ -78,7 +78,7 @@ export class StateSpace {
     this.locals = new LocalTable(hasher, write);
     this.links = new LinkTable(linkCount, this.events, hasher);
     const { events, locals, links } = this;
-    this.transitions = new TransitionTable({ world, hasher, ignore: this.ignore, locals, events });
+    this.transitions = new TransitionTable({ world, hasher, ignore: this.ignore, locals, events, links });
     const { transitions } = this;
     this.moves = new MoveTable({ world, events, locals, links, transitions });
     this.ghosts = new GhostTable(locals, this.ignore.has('nothing-lost'), hasher);
@@ -103,9 +103,10 @@ export class StateSpace {
   }
 
   /** 128 bits for the whole state: the sum of the digests of its parts, each of which names its place too. */
-  digest(state: Uint32Array, into: Uint32Array): void {
-    into.fill(0);
-    for (let at = 0; at < stateWords; at++) this.digestsAt(at).mix(state[at] as number, into);
+  digest(state: Uint32Array): Uint32Array {
+    const digest = new Uint32Array(digestWords);
+    for (let at = 0; at < stateWords; at++) this.digestsAt(at).mix(state[at] as number, digest);
+    return digest;
   }
 
   private digestsAt(at: number): DigestList {
@@ -132,7 +133,7 @@ export class StateSpace {
   successors(state: Uint32Array, visit: (successor: Successor) => void): void {
     const { moves, budgets, reduced } = this;
     const budget = budgets.at(state[budgetAt] as number);
-    this.digest(state, this.stateDigest);
+    this.stateDigest.set(this.digest(state));
     for (let replica = 0; replica < replicaCount; replica++) {
       const local = state[replica] as number;
       const all = (list: readonly Move[], after: number): void => {
@@ -181,7 +182,7 @@ export class StateSpace {
     }
     if (transition.violation !== null) return;
     if (this.reduced) this.reduce(state, replica);
-    const heard = this.send(next, replica, transition.sent);
+    const heard = this.send(next, replica, transition.said);
     const violation = this.observe(state, replica);
     if (violation === null && this.reduced) this.sendAtOnce(next, heard | (1 << replica));
     this.digestNext(state);
@@ -213,15 +214,18 @@ export class StateSpace {
   }
 
   /** Puts what was sent into the sets. Returns who has got something new, as bits. */
-  private send(state: Uint32Array, from: number, sent: readonly number[]): number {
+  private send(state: Uint32Array, from: number, said: Batches | null): number {
+    if (said === null) return 0;
     const { links } = this;
     let heard = 0;
-    for (let i = 0; i < sent.length; i += 2) {
-      const receiver = sent[i] as number;
+    for (const receiver of others[from] as readonly number[]) {
+      const batch = said[receiver] as number;
+      if (batch === 0) continue;
       const at = linksAt + linkOf(from, receiver);
       const before = state[at] as number;
-      let after = links.with(before, sent[i + 1] as number);
-      if (this.reduced && after !== before) after = links.reduce(after, this.receiver(state, receiver));
+      let after = links.withBatch(before, batch);
+      if (after === before) continue;
+      if (this.reduced) after = links.reduce(after, this.receiver(state, receiver));
       if (after === before) continue;
       state[at] = after;
       heard |= 1 << receiver;
@@ -242,10 +246,9 @@ export class StateSpace {
       const replica = 31 - Math.clz32(left);
       left &= ~(1 << replica);
       const local = state[replica] as number;
-      for (const { transition } of moves.ownOf(local).sends) left |= this.send(state, replica, transition.sent);
+      left |= this.send(state, replica, moves.ownOf(local).said);
       for (const from of others[replica] as readonly number[]) {
-        const heard = moves.heardBy(local, state[linksAt + linkOf(from, replica)] as number);
-        for (const { transition } of heard.sends) left |= this.send(state, replica, transition.sent);
+        left |= this.send(state, replica, moves.heardBy(local, state[linksAt + linkOf(from, replica)] as number).said);
       }
     }
   }

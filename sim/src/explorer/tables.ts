@@ -113,42 +113,69 @@ export class PairTable {
   }
 }
 
-/** Bytes of one entry of a visited set. */
-export const visitedEntryBytes = digestWords * 4;
+/** Parts of a visited set: each grows by itself, so that growing never copies the whole, and no array becomes too long. */
+const shardBits = 4;
 
-/** Digests that were seen: open addressing, 16 bytes an entry, at most two thirds full. */
+/** Digests that were seen: 16 bytes each in open addressing, at most two thirds full. */
 export class VisitedSet {
-  private words: Uint32Array;
-  private capacity: number;
-  size = 0;
+  private readonly shards = Array.from({ length: 1 << shardBits }, () => new Shard());
 
-  constructor(capacity = 1 << 16) {
-    this.capacity = capacity;
-    this.words = new Uint32Array(capacity * digestWords);
+  get size(): number {
+    return this.shards.reduce((sum, shard) => sum + shard.size, 0);
+  }
+
+  /** Bytes of all tables. */
+  get bytes(): number {
+    return this.shards.reduce((sum, shard) => sum + shard.bytes, 0);
   }
 
   /** True if it was not there. */
   add(digest: Uint32Array): boolean {
-    if (this.size * 3 > this.capacity * 2) this.grow();
-    const a = digest[0] as number;
-    const b = digest[1] as number;
-    const c = digest[2] as number;
-    const d = digest[3] as number;
+    return this.shardOf(digest).add(digest[0] as number, digest[1] as number, digest[2] as number, digest[3] as number);
+  }
+
+  has(digest: Uint32Array): boolean {
+    const [a = 0, b = 0, c = 0, d = 0] = digest;
+    return this.shardOf(digest).find(a, b, c, d) < 0;
+  }
+
+  private shardOf(digest: Uint32Array): Shard {
+    return this.shards[(digest[digestWords - 1] as number) >>> (32 - shardBits)] as Shard;
+  }
+}
+
+class Shard {
+  size = 0;
+  private capacity = 1 << 10;
+  private words = new Uint32Array(this.capacity * digestWords);
+
+  get bytes(): number {
+    return this.words.byteLength;
+  }
+
+  /** The place for it if it is not there; below zero if it is. */
+  find(a: number, b: number, c: number, d: number): number {
     const { words } = this;
     const mask = this.capacity - 1;
     for (let slot = a & mask; ; slot = (slot + 1) & mask) {
       const at = slot * digestWords;
-      const empty = words[at] === 0 && words[at + 1] === 0 && words[at + 2] === 0 && words[at + 3] === 0;
-      if (empty) {
-        words[at] = a;
-        words[at + 1] = b;
-        words[at + 2] = c;
-        words[at + 3] = d;
-        this.size += 1;
-        return true;
-      }
-      if (words[at] === a && words[at + 1] === b && words[at + 2] === c && words[at + 3] === d) return false;
+      // A digest of zeros only would be taken for an empty place: it does not occur in any time that matters.
+      if (words[at] === 0 && words[at + 1] === 0 && words[at + 2] === 0 && words[at + 3] === 0) return at;
+      if (words[at] === a && words[at + 1] === b && words[at + 2] === c && words[at + 3] === d) return -1;
     }
+  }
+
+  add(a: number, b: number, c: number, d: number): boolean {
+    if (this.size * 3 > this.capacity * 2) this.grow();
+    const at = this.find(a, b, c, d);
+    if (at < 0) return false;
+    const { words } = this;
+    words[at] = a;
+    words[at + 1] = b;
+    words[at + 2] = c;
+    words[at + 3] = d;
+    this.size += 1;
+    return true;
   }
 
   private grow(): void {
@@ -156,11 +183,9 @@ export class VisitedSet {
     this.capacity *= 2;
     this.words = new Uint32Array(this.capacity * digestWords);
     this.size = 0;
-    const digest = new Uint32Array(digestWords);
     for (let at = 0; at < words.length; at += digestWords) {
-      if (words[at] === 0 && words[at + 1] === 0 && words[at + 2] === 0 && words[at + 3] === 0) continue;
-      for (let i = 0; i < digestWords; i++) digest[i] = words[at + i] as number;
-      this.add(digest);
+      const [a = 0, b = 0, c = 0, d = 0] = words.subarray(at, at + digestWords);
+      if (a !== 0 || b !== 0 || c !== 0 || d !== 0) this.add(a, b, c, d);
     }
   }
 }

@@ -5,8 +5,9 @@ import type { LocalTable } from './locals.ts';
 import { type AlwaysProperty, PropertyError, type Violation } from './property.ts';
 import { EventRunner, type Ran } from './run-event.ts';
 import { sometimesHits } from './sometimes.ts';
+import type { LinkTable } from './links.ts';
 import { PairTable } from './tables.ts';
-import type { World } from './world.ts';
+import { replicaCount, type World } from './world.ts';
 
 /** What one event does to one replica. Whatever the others are doing: they see only its messages. */
 export interface Transition {
@@ -14,13 +15,28 @@ export interface Transition {
   readonly to: number;
   /** Receiver and delivery, by turns. */
   readonly sent: readonly number[];
+  /** The same as batches, by receiver; null: nothing. */
+  readonly said: Batches | null;
   /** Numbers of prepares made by this event. */
   readonly made: readonly number[];
   readonly hits: number;
   readonly violation: Violation | null;
 }
 
-export const noTransition = 1;
+/** Numbers of batches by receiver; 0 for nothing. */
+export type Batches = readonly number[];
+
+const noBatches: Batches = Array.from({ length: replicaCount }, () => 0);
+
+export function batchesOf(sent: readonly number[], links: LinkTable): Batches {
+  return noBatches.map((_, receiver) => {
+    const deliveries: number[] = [];
+    for (let i = 0; i < sent.length; i += 2) if (sent[i] === receiver) deliveries.push(sent[i + 1] as number);
+    return links.batch(deliveries);
+  });
+}
+
+const noTransition = 1;
 
 /**
  * A step of a replica depends on its own state and the event alone, so each is run once, by the shipped code, and looked
@@ -35,6 +51,7 @@ export class TransitionTable {
   private readonly runner: EventRunner;
   private readonly locals: LocalTable;
   private readonly events: EventTable;
+  private readonly links: LinkTable;
   private readonly stateHashes = new Map<string, string>();
 
   constructor(parts: {
@@ -43,11 +60,13 @@ export class TransitionTable {
     readonly ignore: ReadonlySet<AlwaysProperty>;
     readonly locals: LocalTable;
     readonly events: EventTable;
+    readonly links: LinkTable;
   }) {
-    const { world, hasher, ignore, locals, events } = parts;
+    const { world, hasher, ignore, locals, events, links } = parts;
     this.runner = new EventRunner(world, hasher, ignore);
     this.locals = locals;
     this.events = events;
+    this.links = links;
   }
 
   /** Null when the event does nothing: no change, nothing said. */
@@ -58,6 +77,11 @@ export class TransitionTable {
     this.numbers.set(local, event, transition === null ? noTransition : this.transitions.length);
     if (transition !== null) this.transitions.push(transition);
     return transition;
+  }
+
+  /** What was looked up before; null also for what never was. */
+  known(local: number, event: number): Transition | null {
+    return this.transitions[this.numbers.get(local, event)] ?? null;
   }
 
   private compute(number: number, eventNumber: number): Transition | null {
@@ -72,7 +96,7 @@ export class TransitionTable {
     } catch (error) {
       if (!(error instanceof PropertyError)) throw error;
       const violation = { property: error.property, message: error.message };
-      return { to: number, sent: [], made: [], hits: 0, violation };
+      return { to: number, sent: [], said: null, made: [], hits: 0, violation };
     }
     const to = locals.of(ran.local);
     const hits = sometimesHits(before, event, ran);
@@ -80,7 +104,7 @@ export class TransitionTable {
     if (to === number && ran.sent.length === 0) return null;
     const made = madeHere(ran).map((prepare) => locals.prepares.of(prepare.id, prepare));
     const sent = ran.sent.flatMap(({ to: receiver, message }) => [receiver, events.ofMessage(message)]);
-    return { to, sent, made, hits, violation: null };
+    return { to, sent, said: sent.length === 0 ? null : batchesOf(sent, this.links), made, hits, violation: null };
   }
 
   /** The id of an op names everything before it too, so it decides the state after it. */

@@ -29,27 +29,24 @@ export interface World {
   readonly resends: boolean;
 }
 
-export const requestsMax = 4;
-export const retriesMax = 3;
-export const viewChangesMax = 3;
-export const crashesMax = 3;
-const heartbeatsMax = 2;
-const repairAttemptsMax = 3;
+/** The most of each that a world may have: ops, views and the numbers that stand for them are small everywhere here. */
+export const worldBounds = {
+  requests: 4,
+  retries: 3,
+  viewChanges: 3,
+  crashes: 3,
+  rot: 3,
+  heartbeats: 2,
+  repairAttempts: 3,
+} as const;
 
 export function checkWorld(world: World): World {
-  const bounds: readonly (readonly [number, number, string])[] = [
-    [world.requests, requestsMax, 'requests'],
-    [world.retries, retriesMax, 'retries'],
-    [world.viewChanges, viewChangesMax, 'view changes'],
-    [world.crashes, crashesMax, 'crashes'],
-    [world.rot, world.crashes, 'damaged prepares'],
-    [world.heartbeats, heartbeatsMax, 'heartbeats'],
-    [world.repairAttempts, repairAttemptsMax, 'repair attempts'],
-  ];
-  for (const [value, most, what] of bounds) {
-    assert(Number.isInteger(value) && value >= 0 && value <= most, () => `a world has 0 to ${most} ${what}`);
+  for (const [name, most] of Object.entries(worldBounds)) {
+    const value = world[name as keyof typeof worldBounds];
+    assert(Number.isInteger(value) && value >= 0 && value <= most, () => `a world has 0 to ${most} ${name}`);
   }
   assert(world.requests >= 1, 'a world without requests shows nothing');
+  assert(world.rot <= world.crashes, 'a prepare rots only while its replica is down');
   return world;
 }
 

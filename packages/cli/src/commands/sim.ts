@@ -4,6 +4,7 @@ import { explainFailure, type SimulationProgress, type SimulationReport, simulat
 import type { Command } from 'commander';
 import { type Context, examples, printJson, wholeNumber, withJson } from '../context.ts';
 import { line, type Terminal } from '../terminal.ts';
+import { addExplore } from './explore.ts';
 
 interface Flags {
   readonly seed?: number;
@@ -43,6 +44,7 @@ export function addSim(program: Command, context: Context): void {
     ['one run again, to look into it', 'kimberlite sim --seed 4711'],
     ['all night', 'kimberlite sim --minutes 480 --json'],
   ]);
+  addExplore(command, context);
 }
 
 async function act(context: Context, flags: Flags): Promise<0 | 1> {
