@@ -1,6 +1,6 @@
 import { unreachable } from '@kimberlite/base';
 import type { Message } from '@kimberlite/vsr';
-import { kept, type Local, type LocalEvent, lost } from './local.ts';
+import { kept, type Local, type LocalEvent } from './local.ts';
 import { replicaCount } from './world.ts';
 
 // What people read: events, messages and replicas in a line each.
@@ -57,15 +57,13 @@ export function describeMessage(message: Message): string {
   }
 }
 
-const fateText: Readonly<Record<string, string>> = { [kept]: 'kept', [lost]: 'lost' };
-
 function describeCrash({ outcome }: Extract<LocalEvent, { type: 'crash' }>, before: Local): string {
-  const { superblockKept, writes, rotted } = outcome;
-  const fates = before.writes.map(({ header }, i) => {
-    const fate = fateText[writes.charAt(i)] ?? 'left with a torn header record';
-    return `write of op ${header.op} ${fate}`;
-  });
+  const { superblockKept, writes, torn, rotted } = outcome;
+  const fates = before.writes.map(
+    ({ header }, i) => `write of op ${header.op} ${writes.charAt(i) === kept ? 'kept' : 'lost'}`,
+  );
   if (before.superblockWrite !== null) fates.unshift(`superblock write ${superblockKept ? 'kept' : 'lost'}`);
+  if (torn !== 0) fates.push(`header record of op ${torn} torn`);
   if (rotted !== 0) fates.push(`op ${rotted} rotten`);
   return `crash and restart${fates.length === 0 ? '' : `: ${fates.join(', ')}`}`;
 }

@@ -7,7 +7,7 @@ import type { DurableState } from '@kimberlite/vsr';
  * to, so a write that is lost leaves what was there before.
  */
 export type DurableSlot =
-  /** Header record and prepare, whole. */
+  /** The prepare, whole; and its header record, since opening the log writes one that is missing. */
   | { readonly kind: 'intact'; readonly prepare: Prepare }
   /** The header record is whole and the prepare is not: rot. */
   | { readonly kind: 'damaged'; readonly header: PrepareHeader }

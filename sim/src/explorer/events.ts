@@ -6,8 +6,8 @@ import type { CrashOutcome, LocalEvent } from './local.ts';
 /** Digits of a message's digest in a schedule: enough to tell the messages of one world apart. */
 const nameDigits = 10;
 
-const crashName = ({ superblockKept, writes, rotted }: CrashOutcome): string =>
-  `x${superblockKept ? 's' : ''}${writes}${rotted === 0 ? '' : rotted}`;
+const crashName = ({ superblockKept, writes, torn, rotted }: CrashOutcome): string =>
+  `x${superblockKept ? 's' : ''}${writes}${torn === 0 ? '' : `-t${torn}`}${rotted === 0 ? '' : `-r${rotted}`}`;
 
 /** The word that names an event of one replica in a schedule. */
 export function eventName(event: LocalEvent, messageDigest: (message: Message) => string): string {

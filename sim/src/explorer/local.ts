@@ -27,15 +27,16 @@ export interface Local {
 /** How a crash leaves what was under way. */
 export interface CrashOutcome {
   readonly superblockKept: boolean;
-  /** One letter a pending write, in order: kept, lost, or its header record torn while something newer may be damaged. */
+  /** One letter a pending write, in order: kept or lost. */
   readonly writes: string;
+  /** Op whose header record was torn; 0: none. */
+  readonly torn: number;
   /** Op whose intact prepare rotted meanwhile; 0: none. */
   readonly rotted: number;
 }
 
 export const kept = 'k';
 export const lost = 'l';
-export const torn = 't';
 
 /** What can happen at one replica. */
 export type LocalEvent =

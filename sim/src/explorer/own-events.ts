@@ -1,5 +1,7 @@
 import type { CrashOutcome, Local, LocalEvent } from './local.ts';
-import { kept, lost, timerBit, timerNames, torn } from './local.ts';
+import { kept, lost, timerBit, timerNames } from './local.ts';
+import type { DurableImage } from './durable-image.ts';
+import { registrationOp } from './cluster-requests.ts';
 import { firstView, lastView, replicaCount, type World } from './world.ts';
 
 // What may happen at one replica without any message: timers, ends of disk work, crashes.
@@ -35,19 +37,27 @@ export function ownEvents(local: Local, world: World): readonly Exclude<LocalEve
   ];
 }
 
-/**
- * Every way in which a crash may leave the writes that were under way. A header record is written after its body is
- * synced, so it can be torn; that matters only when a body appended later is lost too, and might be taken for a newer
- * prepare of the same op. Otherwise opening the log writes the record again, as if the write had been kept.
- */
+/** Each pending write is kept or lost. */
 function writeOutcomes(count: number): readonly string[] {
   let outcomes: readonly string[] = [''];
-  for (let i = 0; i < count; i++) outcomes = outcomes.flatMap((before) => [kept, lost, torn].map((fate) => before + fate));
-  return outcomes.filter((outcome) => {
-    const at = outcome.lastIndexOf(torn);
-    return at < 0 || outcome.indexOf(lost, at) > 0;
-  });
+  for (let i = 0; i < count; i++) outcomes = outcomes.flatMap((before) => [before + kept, before + lost]);
+  return outcomes;
 }
+
+/**
+ * Ops whose header record a crash may have torn. The record of a prepare is begun when the prepare is durable; one that
+ * is missing after a crash is written again when the log is opened, as if nothing had happened. So is a torn one,
+ * unless something appended later was lost too: what that left behind might be a newer prepare of the same op.
+ */
+function tearable({ image, writes }: Local, outcome: string): readonly number[] {
+  const lastLost = outcome.lastIndexOf(lost);
+  if (lastLost < 0) return [];
+  const older = writes.slice(0, lastLost).filter((_, i) => outcome.charAt(i) === kept);
+  return [...intactOps(image).filter((op) => op > registrationOp), ...older.map(({ header }) => header.op)];
+}
+
+const intactOps = (image: DurableImage): readonly number[] =>
+  [...image.slots].filter(([, slot]) => slot.kind === 'intact').map(([op]) => op);
 
 /**
  * Crash and restart are one event. What happens while a replica is down cannot be told from what happens just before
@@ -57,10 +67,12 @@ export function crashes(local: Local, world: World, mayRot: boolean): readonly C
   const { image, writes, superblockWrite, replica } = local;
   const superblocks = superblockWrite === null ? [false] : [false, true];
   const outcomes = superblocks.flatMap((superblockKept) =>
-    writeOutcomes(writes.length).map((fates) => ({ superblockKept, writes: fates, rotted: 0 })),
+    writeOutcomes(writes.length).flatMap((fates) =>
+      [0, ...tearable(local, fates)].map((torn) => ({ superblockKept, writes: fates, torn, rotted: 0 })),
+    ),
   );
-  const intact = [...image.slots].filter(([, slot]) => slot.kind === 'intact').map(([op]) => op);
-  const all = mayRot ? outcomes.flatMap((outcome) => [outcome, ...intact.map((rotted) => ({ ...outcome, rotted }))]) : outcomes;
+  const rot = mayRot ? intactOps(image) : [];
+  const all = outcomes.flatMap((outcome) => [outcome, ...rot.map((rotted) => ({ ...outcome, rotted }))]);
   return all.filter(({ superblockKept }) => {
     const { view, logView } = superblockKept && superblockWrite !== null ? superblockWrite : image.superblock;
     // A restarted primary enters the next view; the world ends with its last.

@@ -3,7 +3,7 @@ import { type ClientReply, cloneReplica, createReplica, type Effect, type Event,
 import { registrationRequest, requestOf, worldRequest } from './cluster-requests.ts';
 import { type DurableImage, readImage, recoverImage, withPrepare, withSlot, withSuperblock } from './durable-image.ts';
 import { listMachine } from './list-machine.ts';
-import { type CrashOutcome, kept, type Local, type LocalEvent, type PendingRead, timerBit, timerNames, torn } from './local.ts';
+import { type CrashOutcome, kept, type Local, type LocalEvent, type PendingRead, timerBit, timerNames } from './local.ts';
 import { type AlwaysProperty, PropertyError, type Violation } from './property.ts';
 import { laterClock, peerRealtimeUs, standStill, stillClock, stillUs, type Subject } from './replica-fields.ts';
 import { shareUnchanged } from './share-unchanged.ts';
@@ -250,13 +250,12 @@ const plain = (message: Message, { status }: Subject): Message =>
   message.type === 'request-start-view' && status !== 'recovering-head' ? { ...message, nonce: '' } : message;
 
 /** What the disk holds after a crash. */
-function afterCrash({ image, writes, superblockWrite }: Local, outcome: CrashOutcome): DurableImage {
+export function afterCrash({ image, writes, superblockWrite }: Local, outcome: CrashOutcome): DurableImage {
   let after = outcome.superblockKept && superblockWrite !== null ? withSuperblock(image, superblockWrite) : image;
   for (const [i, prepare] of writes.entries()) {
-    const fate = outcome.writes.charAt(i);
-    if (fate === kept) after = withPrepare(after, prepare);
-    else if (fate === torn) after = withSlot(after, prepare.header.op, { kind: 'torn' });
+    if (outcome.writes.charAt(i) === kept) after = withPrepare(after, prepare);
   }
+  if (outcome.torn !== 0) after = withSlot(after, outcome.torn, { kind: 'torn' });
   const rotten = after.slots.get(outcome.rotted);
   if (rotten?.kind === 'intact') {
     after = withSlot(after, outcome.rotted, { kind: 'damaged', header: rotten.prepare.header });
