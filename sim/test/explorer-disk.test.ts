@@ -76,12 +76,16 @@ function modelTells({ logView, done, begun, suffix }: Case): ReadonlySet<string>
   return new Set(outcomes.map((outcome) => told(recoverImage(afterCrash(local, outcome)))));
 }
 
-test.each(cases)('what the log finds after a crash is an outcome of the model: $name', { timeout: 120_000 }, (example) => {
-  const model = modelTells(example);
-  const seen = new Set<string>();
-  for (let seed = 1; seed <= 12; seed++) {
-    for (let steps = 0; steps <= 6; steps++) seen.add(reallyTold(example, seed, steps));
-  }
-  for (const text of seen) expect([...model]).toContain(text);
-  expect(seen.size).toBeGreaterThanOrEqual(example.begun.length === 0 ? 1 : 2);
-});
+test.each(cases)(
+  'what the log finds after a crash is an outcome of the model: $name',
+  { timeout: 120_000 },
+  (example) => {
+    const model = modelTells(example);
+    const seen = new Set<string>();
+    for (let seed = 1; seed <= 12; seed++) {
+      for (let steps = 0; steps <= 6; steps++) seen.add(reallyTold(example, seed, steps));
+    }
+    for (const text of seen) expect([...model]).toContain(text);
+    expect(seen.size).toBeGreaterThanOrEqual(example.begun.length === 0 ? 1 : 2);
+  },
+);

@@ -50,7 +50,9 @@ function violationIn(text: string): NonNullable<WorldReport['violation']> {
   return violation;
 }
 
-test('an acknowledgement before the prepare is durable: seen at once, and by what is lost', { timeout: 300_000 }, () => {
+test('an acknowledgement before the prepare is durable: seen at once, and by what is lost', {
+  timeout: 300_000,
+}, () => {
   const run = copyWith(ackBeforeDurable);
   const world = ['--world', 'one-op-crash'];
   const early = run([...world, '--json']);

@@ -14,7 +14,8 @@ export function blockFiles(): Spill & { readonly close: () => void } {
     return join(directory, `${name}-${block}`);
   };
   return {
-    write: (name, block, words) => writeFileSync(path(name, block), new Uint8Array(words.buffer, words.byteOffset, words.byteLength)),
+    write: (name, block, words) =>
+      writeFileSync(path(name, block), new Uint8Array(words.buffer, words.byteOffset, words.byteLength)),
     read: (name, block) => {
       const bytes = new Uint8Array(readFileSync(path(name, block)));
       return new Uint32Array(bytes.buffer, 0, bytes.byteLength / Uint32Array.BYTES_PER_ELEMENT);

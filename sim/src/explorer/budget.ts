@@ -9,7 +9,10 @@ export interface Budget {
   /** Null: no crash is left. */
   readonly crash: number | null;
   readonly crashWithRot: number | null;
-  readonly requests: readonly { readonly event: { readonly type: 'request'; readonly request: number }; readonly after: number }[];
+  readonly requests: readonly {
+    readonly event: { readonly type: 'request'; readonly request: number };
+    readonly after: number;
+  }[];
 }
 
 interface Left {

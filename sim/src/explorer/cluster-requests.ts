@@ -1,9 +1,4 @@
-import {
-  type ClientId,
-  type Hasher,
-  requestNumber,
-  sessionNumber,
-} from '@kimberlite/base';
+import { type ClientId, type Hasher, requestNumber, sessionNumber } from '@kimberlite/base';
 import type { ClientRequest } from '@kimberlite/vsr';
 
 // The clients of a world: one request each, so that any of them can be the next op of any primary.

@@ -53,7 +53,11 @@ export class EventTable {
     const known = this.byDigest.get(digest);
     if (known !== undefined) return known;
     const event = { type: 'deliver', message } as const;
-    const number = this.add(event, eventName(event, () => digest), digest);
+    const number = this.add(
+      event,
+      eventName(event, () => digest),
+      digest,
+    );
     this.byDigest.set(digest, number);
     return number;
   }

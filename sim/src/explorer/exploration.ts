@@ -10,8 +10,10 @@ export interface ExplorationOptions extends StateSpaceOptions {
   /** Stops, with the search unfinished, at so many states. */
   readonly statesMax?: number;
   readonly spill?: Spill;
-  /** Blocks of 4 MiB of the frontier, and of the links to predecessors, that stay in memory when there is a spill. */
+  /** Blocks of the frontier, and of the links to predecessors, that stay in memory when there is a spill. */
   readonly blocksKept?: number;
+  /** Words of a block; 4 MiB unless given. */
+  readonly blockWords?: number;
 }
 
 export interface Finding {
@@ -32,6 +34,8 @@ export interface ExplorationCounts {
   readonly frontier: number;
 }
 
+/** 256 MiB of each list in memory. */
+const blocksKeptDefault = 64;
 const parentWords = 2;
 const replicaBits = 2;
 
@@ -58,9 +62,10 @@ export class Exploration {
   constructor(options: ExplorationOptions) {
     this.options = options;
     this.space = new StateSpace(options);
-    const { spill = null, blocksKept = 64 } = options;
-    this.frontier = new RecordList({ name: 'frontier', words: stateWords, spill, blocksKept });
-    this.parents = new RecordList({ name: 'parents', words: parentWords, spill, blocksKept });
+    const { spill = null, blocksKept = blocksKeptDefault, blockWords } = options;
+    const blocks = { spill, blocksKept, ...(blockWords === undefined ? {} : { blockWords }) };
+    this.frontier = new RecordList({ name: 'frontier', words: stateWords, ...blocks });
+    this.parents = new RecordList({ name: 'parents', words: parentWords, ...blocks });
     this.statesMax = options.statesMax ?? Number.MAX_SAFE_INTEGER;
     this.visited.add(this.space.digest(this.space.root));
     this.frontier.push(this.space.root);
@@ -71,7 +76,14 @@ export class Exploration {
     const { space, transitions, depth } = this;
     const localStates = space.locals.size - 1;
     const { stepsRun } = space.transitions;
-    return { states: this.frontier.length, transitions, depth, localStates, stepsRun, frontier: this.frontier.length - this.expanded };
+    return {
+      states: this.frontier.length,
+      transitions,
+      depth,
+      localStates,
+      stepsRun,
+      frontier: this.frontier.length - this.expanded,
+    };
   }
 
   /** Every state within the bounds was visited, or a violation found. */
@@ -109,7 +121,10 @@ export class Exploration {
     if (this.finding !== null) return;
     this.transitions += 1;
     if (violation !== null) {
-      this.finding = { violation, schedule: spellOut(this.options, [...this.pathTo(this.expanded), this.step(replica, event, state)]) };
+      this.finding = {
+        violation,
+        schedule: spellOut(this.options, [...this.pathTo(this.expanded), this.step(replica, event, state)]),
+      };
       return;
     }
     if (!this.visited.add(digest)) return;

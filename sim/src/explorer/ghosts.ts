@@ -48,13 +48,20 @@ export class GhostTable {
     if (known !== 0) return known;
     const violation = this.violations.get(`${ghost}:${local}`);
     if (violation !== undefined) return violation;
-    const next = this.merge(this.at(ghost), local);
-    const broken = 'property' in next ? next : this.ignoresLost ? null : this.check(next, local);
-    if (broken !== null) this.violations.set(`${ghost}:${local}`, broken);
-    if (broken !== null || 'property' in next) return broken ?? ghost;
+    const next = this.judge(this.at(ghost), local);
+    if ('property' in next) {
+      this.violations.set(`${ghost}:${local}`, next);
+      return next;
+    }
     const number = this.intern(next);
     this.seen.set(ghost, local, number);
     return number;
+  }
+
+  private judge(ghost: Ghost, local: number): Ghost | Violation {
+    const next = this.merge(ghost, local);
+    if ('property' in next || this.ignoresLost) return next;
+    return this.check(next, local) ?? next;
   }
 
   /** Does this log hold everything that was committed in earlier views, and nothing else there? */

@@ -62,7 +62,13 @@ export class LinkTable {
     if (known !== 0) return known;
     const { label, members } = this.at(link);
     const more = (this.batches[batch] ?? []).filter((delivery) => !members.includes(delivery));
-    const grown = more.length === 0 ? link : this.intern(label, [...members, ...more].sort((a, b) => a - b));
+    const grown =
+      more.length === 0
+        ? link
+        : this.intern(
+            label,
+            [...members, ...more].sort((a, b) => a - b),
+          );
     this.batched.set(link, batch, grown);
     return grown;
   }
@@ -85,7 +91,10 @@ export class LinkTable {
     const { label, members } = this.at(link);
     const messages = members.map((delivery) => this.message(delivery));
     const left = whatMatters(messages, this.receivers[receiver] as Receiver).map((m) => this.events.ofMessage(m));
-    const reduced = this.intern(label, [...new Set(left)].sort((a, b) => a - b));
+    const reduced = this.intern(
+      label,
+      [...new Set(left)].sort((a, b) => a - b),
+    );
     this.reduced.set(link, receiver, reduced);
     return reduced;
   }

@@ -31,7 +31,8 @@ export function receiverOf({ replica: r, image }: Local, mayCrash: boolean): Rec
   const { superblock } = image;
   const normalView = r.status === 'normal' ? r.view : 0;
   // After a crash with all writes lost the replica is normal again in this view, or unsure of its head.
-  const durableHead = superblock.logView === superblock.view && superblock.view === normalView ? recoverImage(image).head : 0;
+  const durableHead =
+    superblock.logView === superblock.view && superblock.view === normalView ? recoverImage(image).head : 0;
   const primary = normalView !== 0 && normalView % replicaCount === r.self;
   return {
     leastView: mayCrash ? superblock.view : r.view,
@@ -104,7 +105,14 @@ const comesBefore = (a: StartView, b: StartView): boolean =>
   headOf(a) < headOf(b) ||
   (headOf(a) === headOf(b) && (a.commit < b.commit || (a.commit === b.commit && a.suffix.length > b.suffix.length)));
 
-const unimportant = { logView: view(0), commit: op(0), checkpoint: op(0), head: op(0), timestamp: timestamp(0), suffix: [] };
+const unimportant = {
+  logView: view(0),
+  commit: op(0),
+  checkpoint: op(0),
+  head: op(0),
+  timestamp: timestamp(0),
+  suffix: [],
+};
 
 /** A message that does the same at this receiver, now and ever, and does not name what makes no difference. */
 function simplified(message: Message, { leastView, normalView, primary }: Receiver): Message {
@@ -125,6 +133,8 @@ function simplified(message: Message, { leastView, normalView, primary }: Receiv
 
 /** The messages that make a difference, in the simplest form in which they do. */
 export function whatMatters(messages: readonly Message[], receiver: Receiver): readonly Message[] {
-  const alive = messages.filter((message) => !isDead(message, receiver)).map((message) => simplified(message, receiver));
+  const alive = messages
+    .filter((message) => !isDead(message, receiver))
+    .map((message) => simplified(message, receiver));
   return alive.filter((message) => !alive.some((other) => isRepetition(message, other, receiver)));
 }

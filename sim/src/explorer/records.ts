@@ -8,8 +8,19 @@ export interface Spill {
   readonly remove: (name: string, block: number) => void;
 }
 
-/** Numbers in one block. */
-const blockWords = 1 << 20;
+/** Numbers in one block: large enough for a file of its own. */
+const blockWordsDefault = 1 << 20;
+
+export interface RecordListOptions {
+  readonly name: string;
+  /** Of one record. */
+  readonly words: number;
+  /** Null: everything stays in memory. */
+  readonly spill: Spill | null;
+  /** Blocks at the end of the list that are not spilled. */
+  readonly blocksKept: number;
+  readonly blockWords?: number;
+}
 
 /**
  * A list of records of a fixed number of words, written at its end and read mostly in order. Full blocks beyond a
@@ -27,15 +38,16 @@ export class RecordList {
   private readBack: { readonly block: number; readonly words: Uint32Array } | null = null;
   private forgotten = 0;
 
-  constructor(options: { name: string; words: number; spill: Spill | null; blocksKept: number }) {
-    this.name = options.name;
-    this.words = options.words;
-    this.perBlock = Math.floor(blockWords / options.words);
-    this.spill = options.spill;
-    this.blocksKept = options.blocksKept;
+  constructor(options: RecordListOptions) {
+    const { name, words, spill, blocksKept, blockWords = blockWordsDefault } = options;
+    assert(blocksKept >= 1 && blockWords >= words, 'the block that is written to stays in memory and holds a record');
+    this.name = name;
+    this.words = words;
+    this.perBlock = Math.floor(blockWords / words);
+    this.spill = spill;
+    this.blocksKept = blocksKept;
   }
 
-  /** Room for one more record, to be filled in by the caller at once. */
   push(record: Uint32Array): void {
     const block = Math.floor(this.length / this.perBlock);
     if (block === this.blocks.length) {

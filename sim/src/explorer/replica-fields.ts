@@ -1,4 +1,4 @@
-import { seedRandom } from '@kimberlite/base';
+import { op, seedRandom } from '@kimberlite/base';
 import type { Replica } from '@kimberlite/vsr';
 import type { CanonicalText } from './canonical-text.ts';
 import type { ListState } from './list-machine.ts';
@@ -48,7 +48,7 @@ const resetPartly = (why: string, apply: Reset): FieldRule => ({ kind: 'reset-pa
 
 const neverDue = Number.MAX_SAFE_INTEGER;
 const jitter = seedRandom(1);
-const nothingRecovered: Subject['recovered'] = { slots: [], head: 0 as Subject['recovered']['head'], headCertain: true };
+const nothingRecovered: Subject['recovered'] = { slots: [], head: op(0), headCertain: true };
 
 function stand<V>(map: Map<number, V>, set: (item: V) => V): void {
   for (const [key, item] of map) map.set(key, set(item));
@@ -140,9 +140,12 @@ export const fieldRules: { readonly [Field in keyof Subject]-?: FieldRule } = {
   primaryHeardUs: reset('time: read only to adapt timeouts and to report staleness', (r) => {
     r.primaryHeardUs = null;
   }),
-  heartbeatDueUs: reset('time: a timeout that fires late is another chance to vote, and every timeout may fire', (r) => {
-    r.heartbeatDueUs = neverDue;
-  }),
+  heartbeatDueUs: reset(
+    'time: a timeout that fires late is another chance to vote, and every timeout may fire',
+    (r) => {
+      r.heartbeatDueUs = neverDue;
+    },
+  ),
   heartbeatGapUs: reset('time: read only to adapt timeouts', (r) => {
     r.heartbeatGapUs = 0;
   }),
@@ -207,18 +210,22 @@ export const fieldRules: { readonly [Field in keyof Subject]-?: FieldRule } = {
   last: same('a copy of view, log view, commit and checkpoint between two events'),
 };
 
-const rules = Object.entries(fieldRules).sort(([a], [b]) => (a < b ? -1 : 1));
-const resets = rules.flatMap(([, rule]) => ('reset' in rule ? [rule.reset] : []));
+/** Names of the fields, in order. */
+export const replicaFields = Object.keys(fieldRules).sort() as readonly (keyof Subject)[];
+
+const resets = replicaFields.flatMap((field) => {
+  const rule = fieldRules[field];
+  return 'reset' in rule ? [rule.reset] : [];
+});
 
 /** Fields of a replica that are encoded, in order, and how. */
-const encoded: readonly (readonly [keyof Subject, (r: Subject, write: CanonicalText) => string])[] = rules.flatMap(
-  ([name, rule]) => {
-    const field = name as keyof Subject;
+const encoded: readonly (readonly [keyof Subject, (r: Subject, write: CanonicalText) => string])[] =
+  replicaFields.flatMap((field) => {
+    const rule = fieldRules[field];
     if (rule.kind === 'mutable') return [[field, rule.text] as const];
     if (rule.kind === 'same' || rule.kind === 'reset') return [];
     return [[field, (r: Subject, write: CanonicalText) => write.of(r[field])] as const];
-  },
-);
+  });
 
 /** Sets every field that only tells of time or jitter to its one value. */
 export function standStill(r: Subject, world: World): void {

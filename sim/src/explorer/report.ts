@@ -82,13 +82,28 @@ export function reportExploration(
 export function reportWalks(walks: RandomWalks, options: WalkOptions, seconds: number): WalkReport {
   const violation = reported(walks.finding, options);
   const { world, seed } = options;
-  return { world, seed, ...walks.counts, seconds, seen: walks.sometimes, missing: [], violation, ok: violation === null };
+  return {
+    world,
+    seed,
+    ...walks.counts,
+    seconds,
+    seen: walks.sometimes,
+    missing: [],
+    violation,
+    ok: violation === null,
+  };
 }
 
 /** A violation as people read it: the shortest schedule, event by event. */
 export function explainViolation({ world }: { readonly world: World }, violation: ReportedViolation): string {
   const lines = [`world ${world.name}: ${violation.property}: ${violation.message}`];
-  for (const [i, { replica, lines: [what = '', ...rest] }] of violation.events.entries()) {
+  for (const [
+    i,
+    {
+      replica,
+      lines: [what = '', ...rest],
+    },
+  ] of violation.events.entries()) {
     lines.push(`${String(i + 1).padStart(4)}  r${replica}  ${what}`, ...rest.map((line) => `          ${line}`));
   }
   return lines.join('\n');

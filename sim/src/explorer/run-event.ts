@@ -1,9 +1,25 @@
-import { assert, clusterId, type Hasher, replicaId, unreachable } from '@kimberlite/base';
-import { type ClientReply, cloneReplica, createReplica, type Effect, type Event, type Message, step } from '@kimberlite/vsr';
+import { assert, clusterId, type Hasher, op as toOp, replicaId, unreachable } from '@kimberlite/base';
+import {
+  type ClientReply,
+  cloneReplica,
+  createReplica,
+  type Effect,
+  type Event,
+  type Message,
+  step,
+} from '@kimberlite/vsr';
 import { registrationRequest, requestOf, worldRequest } from './cluster-requests.ts';
 import { type DurableImage, readImage, recoverImage, withPrepare, withSlot, withSuperblock } from './durable-image.ts';
 import { listMachine } from './list-machine.ts';
-import { type CrashOutcome, kept, type Local, type LocalEvent, type PendingRead, timerBit, timerNames } from './local.ts';
+import {
+  type CrashOutcome,
+  kept,
+  type Local,
+  type LocalEvent,
+  type PendingRead,
+  timerBit,
+  timerNames,
+} from './local.ts';
 import { type AlwaysProperty, PropertyError, type Violation } from './property.ts';
 import { laterClock, peerRealtimeUs, standStill, stillClock, stillUs, type Subject } from './replica-fields.ts';
 import { shareUnchanged } from './share-unchanged.ts';
@@ -142,7 +158,7 @@ export class EventRunner {
         const read = run.reads.find(({ op, id }) => op === event.op && id === event.id);
         assert(read !== undefined, 'a read that ends is under way');
         run.reads = run.reads.filter((other) => other !== read);
-        return this.step(run, { type: 'prepare-read', op: event.op as never, id: event.id, prepare: read.prepare });
+        return this.step(run, { type: 'prepare-read', op: toOp(event.op), id: event.id, prepare: read.prepare });
       }
       default:
         unreachable(event);
@@ -209,7 +225,10 @@ export class EventRunner {
     assert(run.superblockWrite === null, 'one superblock write at a time');
     const { view, logView, commit, checkpoint } = run.image.superblock;
     if (state.view < view || state.logView < logView || state.commit < commit || state.checkpoint < checkpoint) {
-      throw new PropertyError('never-back', `replica ${run.replica.self} writes an older view, log view or commit number`);
+      throw new PropertyError(
+        'never-back',
+        `replica ${run.replica.self} writes an older view, log view or commit number`,
+      );
     }
     run.superblockWrite = state;
   }

@@ -60,7 +60,9 @@ class Player {
   saying(): ScheduledEvent | null {
     return this.first(
       ({ replica, state, violation }) =>
-        violation === null && state[replica] === this.state[replica] && state.some((part, at) => part !== this.state[at]),
+        violation === null &&
+        state[replica] === this.state[replica] &&
+        state.some((part, at) => part !== this.state[at]),
     );
   }
 
@@ -160,12 +162,18 @@ function withoutAsides(
   options: StateSpaceOptions,
   schedule: readonly { readonly event: ScheduledEvent; readonly aside: boolean }[],
 ): readonly ScheduledEvent[] {
-  const wanted = replaySchedule(options, schedule.map(({ event }) => event)).violation?.property;
+  const wanted = replaySchedule(
+    options,
+    schedule.map(({ event }) => event),
+  ).violation?.property;
   let left = schedule;
   for (let at = schedule.length - 1; at >= 0; at--) {
     if (schedule[at]?.aside !== true) continue;
     const without = left.filter((item) => item !== schedule[at]);
-    const { violation, impossible } = replaySchedule(options, without.map(({ event }) => event));
+    const { violation, impossible } = replaySchedule(
+      options,
+      without.map(({ event }) => event),
+    );
     if (impossible === null && violation?.property === wanted) left = without;
   }
   return left.map(({ event }) => event);

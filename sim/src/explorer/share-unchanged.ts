@@ -1,4 +1,4 @@
-import { fieldRules, type Subject } from './replica-fields.ts';
+import { replicaFields, type Subject } from './replica-fields.ts';
 
 const sameMap = (a: ReadonlyMap<unknown, unknown>, b: ReadonlyMap<unknown, unknown>): boolean => {
   if (a.size !== b.size) return false;
@@ -21,8 +21,6 @@ function same(a: unknown, b: unknown): boolean {
   return Array.isArray(a) && Array.isArray(b) && sameList(a, b);
 }
 
-const fields = Object.keys(fieldRules) as (keyof Subject)[];
-
 function share<Field extends keyof Subject>(replica: Subject, before: Subject, field: Field): void {
   const value = replica[field];
   const old = before[field];
@@ -34,5 +32,5 @@ function share<Field extends keyof Subject>(replica: Subject, before: Subject, f
  * ever changed again, and tens of thousands of them are kept.
  */
 export function shareUnchanged(replica: Subject, before: Subject): void {
-  for (const field of fields) share(replica, before, field);
+  for (const field of replicaFields) share(replica, before, field);
 }

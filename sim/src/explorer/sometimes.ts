@@ -29,7 +29,8 @@ const seen: { readonly [Property in SometimesProperty]: Seen } = {
   'a view change commits an inherited op': (before, after) =>
     committedByAcks(before, after).some((view) => view < after.view),
   'a nack truncates an op': (before, after, event) => {
-    const chosen = after.logView === after.view && before.logView < after.view && after.view % replicaCount === after.self;
+    const chosen =
+      after.logView === after.view && before.logView < after.view && after.view % replicaCount === after.self;
     return chosen && after.head < longestCandidate(before, event);
   },
   'a restarted replica takes part again': (before, after, _event, ran) => {

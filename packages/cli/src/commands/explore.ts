@@ -102,7 +102,9 @@ function worldsOf(flags: Flags): readonly KnownWorld[] {
   return flags.world.map((name) => {
     const known = knownWorlds.find(({ world }) => world.name === name);
     if (known !== undefined) return known;
-    throw new UsageFailure(`There is no world "${name}". There are: ${knownWorlds.map((k) => k.world.name).join(', ')}`);
+    throw new UsageFailure(
+      `There is no world "${name}". There are: ${knownWorlds.map((k) => k.world.name).join(', ')}`,
+    );
   });
 }
 
@@ -113,7 +115,8 @@ function ownWorld(flags: Flags): World | null {
   if (flags.world !== undefined) throw new UsageFailure('Give a world by its name or by its bounds, not both.');
   const bound = (name: Bound, otherwise: number): number => flags[name] ?? otherwise;
   const crashes = bound('crashes', 0);
-  if (bound('rot', 0) > crashes) throw new UsageFailure('--rot is at most --crashes: a prepare rots while a replica is down.');
+  if (bound('rot', 0) > crashes)
+    throw new UsageFailure('--rot is at most --crashes: a prepare rots while a replica is down.');
   return checkWorld({
     name: 'own',
     requests: Math.max(1, bound('requests', 1)),
@@ -137,12 +140,18 @@ async function act(context: Context, flags: Flags): Promise<ExitCode> {
   const reports: (WorldReport | WalkReport)[] = [];
   for (const known of worlds) {
     if (abort.signal.aborted) break;
-    const report = flags.walks === undefined ? await explore(context, flags, known, abort) : await walk(context, flags, known, abort);
+    const report =
+      flags.walks === undefined
+        ? await explore(context, flags, known, abort)
+        : await walk(context, flags, known, abort);
     reports.push(report);
     const { violation } = report;
     if (violation === null) continue;
     line(context.terminal.err, explainViolation(report, violation));
-    line(context.terminal.err, `replay: kimberlite sim explore ${worldFlags(flags, report.world)} --replay ${violation.schedule}`);
+    line(
+      context.terminal.err,
+      `replay: kimberlite sim explore ${worldFlags(flags, report.world)} --replay ${violation.schedule}`,
+    );
   }
   const ok = reports.every((report) => report.ok);
   if (flags.json === true) printJson(context, { ok, reports });
@@ -218,7 +227,12 @@ async function explore(
   }
 }
 
-async function walk({ terminal }: Context, flags: Flags, { world }: KnownWorld, abort: AbortController): Promise<WalkReport> {
+async function walk(
+  { terminal }: Context,
+  flags: Flags,
+  { world }: KnownWorld,
+  abort: AbortController,
+): Promise<WalkReport> {
   const { seed = 1, depth = walkDepthDefault, ignore = [], walks = 1 } = flags;
   const options = { world, hasher: nodeHasher, seed, depthMax: depth, ignore };
   const walking = new RandomWalks(options);
@@ -237,12 +251,14 @@ async function walk({ terminal }: Context, flags: Flags, { world }: KnownWorld, 
 
 function replay(context: Context, flags: Flags, worlds: readonly KnownWorld[], text: string): ExitCode {
   const [known] = worlds;
-  if (known === undefined || worlds.length > 1) throw new UsageFailure('--replay needs the one world the schedule is of.');
+  if (known === undefined || worlds.length > 1)
+    throw new UsageFailure('--replay needs the one world the schedule is of.');
   const schedule = parseSchedule(text);
   if (schedule === null) throw new UsageFailure('--replay takes the words that a violation was printed with.');
   const options = { world: known.world, hasher: nodeHasher, ignore: flags.ignore ?? [] };
   const { events, violation, impossible } = replaySchedule(options, schedule);
-  if (flags.json === true) printJson(context, { ok: violation === null && impossible === null, events, violation, impossible });
+  if (flags.json === true)
+    printJson(context, { ok: violation === null && impossible === null, events, violation, impossible });
   else {
     const verdict = violation ?? { property: 'assertion', message: 'holds' };
     line(context.terminal.out, explainViolation(known, { ...verdict, schedule: text, events }));
@@ -258,7 +274,10 @@ function printReports(terminal: Terminal, reports: readonly (WorldReport | WalkR
   const rows = reports.map((report) => ('finished' in report ? worldRow(terminal, report) : walkRow(terminal, report)));
   const walked = reports.some((report) => !('finished' in report));
   const counted = walked ? ['walks', 'steps', 'deepest'] : ['states', 'transitions', 'depth'];
-  line(terminal.out, table(terminal, ['world', ...counted, walked ? 'states' : 'local', 'seconds', 'states/s', 'result'], rows));
+  line(
+    terminal.out,
+    table(terminal, ['world', ...counted, walked ? 'states' : 'local', 'seconds', 'states/s', 'result'], rows),
+  );
   for (const { world, missing, ok } of reports) {
     if (!ok && missing.length > 0) line(terminal.out, `${world.name}: never seen: ${missing.join('; ')}`);
   }
