@@ -13,6 +13,7 @@ export {
   type SimulationReport,
   simulate,
 } from './entry.ts';
+export { Convergence, type ConvergenceCounts, type ConvergenceOptions } from './explorer/convergence.ts';
 export { Exploration, type ExplorationCounts, type ExplorationOptions } from './explorer/exploration.ts';
 export {
   type AlwaysProperty,
@@ -24,7 +25,10 @@ export {
 export { RandomWalks, type WalkOptions } from './explorer/random-walks.ts';
 export type { Spill } from './explorer/records.ts';
 export {
+  explainReplay,
   explainViolation,
+  type ConvergenceReport,
+  reportConvergence,
   type ReportedViolation,
   reportExploration,
   reportWalks,

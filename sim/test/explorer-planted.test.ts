@@ -27,6 +27,15 @@ const longestLogWins: readonly Patch[] = [
   { file: 'packages/vsr/dist/select.js', find: 'dvcs.filter((d) => d.logView === logView)', replace: '[longest]' },
 ];
 
+/** What a new primary has inherited is never committed, so nothing after it is either. */
+const inheritedForEver: readonly Patch[] = [
+  {
+    file: 'packages/vsr/dist/commit.js',
+    find: 'if (op <= r.commit || op > r.head)',
+    replace: 'if (op <= r.commit || op > r.head || op <= r.inherited)',
+  },
+];
+
 const directories: string[] = [];
 afterAll(() => {
   for (const directory of directories) rmSync(directory, { recursive: true, force: true });
@@ -82,4 +91,14 @@ test('the longest log wins instead of the one of the highest log view', { timeou
   expect(violation.events.length).toBeLessThanOrEqual(13);
   const replayed = run(['--world', 'two-ops-two-views', '--replay', violation.schedule]);
   expect(replayed.text).toContain(violation.message);
+});
+
+test('a log that never commits is one on which the replicas cannot agree', { timeout: 300_000 }, () => {
+  const run = copyWith(inheritedForEver);
+  const world = ['--requests', '1', '--view-changes', '2', '--prompt-log', '--prompt-superblock', '--json'];
+  // Nothing is lost or wrong: every property of single states holds, and only the search for a way on sees it.
+  expect(run([...world, '--states-max', '20000']).ok).toBe(true);
+  const found = run([...world, '--converge']);
+  expect(found.ok).toBe(false);
+  expect(violationIn(found.text)).toMatchObject({ property: 'converges' });
 });

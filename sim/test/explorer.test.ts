@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { Convergence } from '../src/explorer/convergence.ts';
 import { RandomWalks } from '../src/explorer/random-walks.ts';
 import { reportExploration } from '../src/explorer/report.ts';
 import type { StateSpace } from '../src/explorer/state-space.ts';
@@ -33,6 +34,18 @@ test.each([
   expect(whole.counts.states).toBeGreaterThan(reduced.counts.states);
   expect(localDigests(reduced.space)).toEqual(localDigests(whole.space));
   expect(reduced.sometimes).toEqual(whole.sometimes);
+});
+
+test.each([
+  ['a view change to spare', { ...smallWorld, viewChanges: 1 }],
+  ['a crash', { ...smallWorld, viewChanges: 1, crashes: 1 }],
+] as const)('from every state the replicas can come to agree again: %s', { timeout: 120_000 }, (_, world) => {
+  const convergence = new Convergence({ world, hasher: platformHasher, statesMax: 1_000_000 });
+  while (!convergence.isDone && !convergence.isFull) convergence.advance(10_000);
+  const { states, settled, judged } = convergence.counts;
+  expect(convergence.finding).toBeNull();
+  expect(states).toBe(explore(world).counts.states);
+  expect(Math.min(settled, judged)).toBeGreaterThan(90);
 });
 
 test('the same exploration twice is the same', () => {

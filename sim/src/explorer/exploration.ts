@@ -2,8 +2,15 @@ import { assert } from '@kimberlite/base';
 import type { Violation } from './property.ts';
 import { sometimesBit, sometimesProperties, type SometimesProperty } from './property.ts';
 import { RecordList, type Spill } from './records.ts';
-import { type PathStep, type ScheduledEvent, spellOut } from './schedule.ts';
-import { StateSpace, type StateSpaceOptions, stateWords, type Successor } from './state-space.ts';
+import { spellOut } from './schedule.ts';
+import {
+  type PathStep,
+  type ScheduledEvent,
+  StateSpace,
+  type StateSpaceOptions,
+  stateWords,
+  type Successor,
+} from './state-space.ts';
 import { VisitedSet } from './tables.ts';
 
 export interface ExplorationOptions extends StateSpaceOptions {
@@ -123,7 +130,7 @@ export class Exploration {
     if (violation !== null) {
       this.finding = {
         violation,
-        schedule: spellOut(this.options, [...this.pathTo(this.expanded), this.step(replica, event, state)]),
+        schedule: spellOut(this.options, [...this.pathTo(this.expanded), this.space.pathStep(replica, event, state)]),
       };
       return;
     }
@@ -133,11 +140,6 @@ export class Exploration {
     this.parent[1] = event * (1 << replicaBits) + replica;
     this.parents.push(this.parent);
   };
-
-  private step(replica: number, event: number, state: Uint32Array): PathStep {
-    const { events, locals } = this.space;
-    return { replica, event: events.names[event] ?? '', digest: locals.digestOf(state[replica] as number) };
-  }
 
   /** A shortest way from the beginning to the state with this number. */
   private pathTo(number: number): readonly PathStep[] {
@@ -158,7 +160,7 @@ export class Exploration {
       });
       assert(after !== null, 'a way that was gone can be gone again');
       state = after;
-      path.push(this.step(replica, event, state));
+      path.push(this.space.pathStep(replica, event, state));
     }
     return path;
   }

@@ -9,6 +9,7 @@ export const alwaysProperties = {
   'never-resumed': 'a primary that restarts does not resume its view',
   'exactly-once': 'no request is executed twice, and a client is told only of what is committed',
   'equal-state': 'equal ops, equal states',
+  converges: 'from every state the replicas can come to agree again',
   assertion: 'no assertion of the replica fails',
 } as const;
 

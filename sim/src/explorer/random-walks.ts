@@ -2,8 +2,8 @@ import { type RandomState, randomInt, seedRandom } from '@kimberlite/base';
 import type { Finding } from './exploration.ts';
 import type { LocalEvent } from './local.ts';
 import { sometimesBit, sometimesProperties, type SometimesProperty, type Violation } from './property.ts';
-import { type PathStep, spellOut } from './schedule.ts';
-import { StateSpace, type StateSpaceOptions } from './state-space.ts';
+import { spellOut } from './schedule.ts';
+import { type PathStep, StateSpace, type StateSpaceOptions } from './state-space.ts';
 import { VisitedSet } from './tables.ts';
 
 export interface WalkOptions extends StateSpaceOptions {
@@ -79,7 +79,7 @@ export class RandomWalks {
   private walk(): void {
     if (this.space.locals.size > localStatesMax) this.space = new StateSpace(this.options);
     if (this.visited.size > statesKeptMax) this.visited = new VisitedSet();
-    const random = seedRandom(this.options.seed * 1_000_003 + this.walks);
+    const random = seedRandom((this.options.seed % 2 ** 31) * 2 ** 20 + this.walks);
     const path: PathStep[] = [];
     const state = this.space.root.slice();
     // Asking and being answered goes round in circles; a walk does not.
@@ -88,8 +88,7 @@ export class RandomWalks {
       const choice = this.choose(state, random, been);
       if (choice === null) break;
       const { replica, event } = choice;
-      const digest = this.space.locals.digestOf(choice.state[replica] as number);
-      path.push({ replica, event: this.space.events.names[event] ?? '', digest });
+      path.push(this.space.pathStep(replica, event, choice.state));
       if (choice.violation !== null) {
         this.finding = { walk: this.walks, violation: choice.violation, schedule: spellOut(this.options, path) };
         break;

@@ -1,8 +1,8 @@
-import type { Exploration } from './exploration.ts';
+import type { Convergence, ConvergenceCounts } from './convergence.ts';
+import type { Exploration, Finding } from './exploration.ts';
 import type { SometimesProperty, Violation } from './property.ts';
 import type { RandomWalks, WalkOptions } from './random-walks.ts';
-import { replaySchedule, scheduleText, type ReplayedEvent } from './schedule.ts';
-import type { Finding } from './exploration.ts';
+import { type Replay, type ReplayedEvent, replaySchedule, scheduleText } from './schedule.ts';
 import type { StateSpaceOptions } from './state-space.ts';
 import type { World } from './world.ts';
 
@@ -43,6 +43,13 @@ export interface WalkReport extends Seen {
   readonly states: number;
   readonly deepest: number;
   readonly seconds: number;
+}
+
+export interface ConvergenceReport extends Seen, ConvergenceCounts {
+  readonly world: World;
+  readonly seconds: number;
+  /** Every state was visited and judged. */
+  readonly converged: boolean;
 }
 
 function reported(finding: Finding | null, options: StateSpaceOptions): ReportedViolation | null {
@@ -94,17 +101,36 @@ export function reportWalks(walks: RandomWalks, options: WalkOptions, seconds: n
   };
 }
 
+export function reportConvergence(convergence: Convergence, seconds: number): ConvergenceReport {
+  const { finding, options, counts, isDone } = convergence;
+  const violation = reported(finding, options);
+  const converged = isDone && violation === null;
+  return {
+    world: options.world,
+    ...counts,
+    seconds,
+    converged,
+    seen: [],
+    missing: [],
+    violation,
+    ok: violation === null,
+  };
+}
+
 /** A violation as people read it: the shortest schedule, event by event. */
-export function explainViolation({ world }: { readonly world: World }, violation: ReportedViolation): string {
-  const lines = [`world ${world.name}: ${violation.property}: ${violation.message}`];
-  for (const [
-    i,
-    {
-      replica,
-      lines: [what = '', ...rest],
-    },
-  ] of violation.events.entries()) {
-    lines.push(`${String(i + 1).padStart(4)}  r${replica}  ${what}`, ...rest.map((line) => `          ${line}`));
-  }
+export const explainViolation = ({ world }: { readonly world: World }, violation: ReportedViolation): string =>
+  [`world ${world.name}: ${violation.property}: ${violation.message}`, ...eventLines(violation.events)].join('\n');
+
+/** A schedule that was run again, and how it ended. */
+export function explainReplay({ world }: { readonly world: World }, { events, violation, impossible }: Replay): string {
+  const lines = [`world ${world.name}`, ...eventLines(events)];
+  if (impossible !== null) lines.push(`event ${impossible + 1} cannot happen there`);
+  else lines.push(violation === null ? 'no violation' : `${violation.property}: ${violation.message}`);
   return lines.join('\n');
 }
+
+const eventLines = (events: readonly ReplayedEvent[]): readonly string[] =>
+  events.flatMap(({ replica, lines: [what = '', ...rest] }, i) => [
+    `${String(i + 1).padStart(4)}  r${replica}  ${what}`,
+    ...rest.map((text) => `          ${text}`),
+  ]);

@@ -1,15 +1,15 @@
 import { assert } from '@kimberlite/base';
 import { describeEvent, describeLocal, describeMessage } from './describe.ts';
 import type { Violation } from './property.ts';
-import { StateSpace, type StateSpaceOptions, type Successor } from './state-space.ts';
+import {
+  type PathStep,
+  type ScheduledEvent,
+  StateSpace,
+  type StateSpaceOptions,
+  type Successor,
+} from './state-space.ts';
 
 // Schedules as people and the command line have them: every event by its name, nothing implied.
-
-/** One event of a schedule: at which replica, and the event's name. */
-export interface ScheduledEvent {
-  readonly replica: number;
-  readonly event: string;
-}
 
 const word = /^([0-9])([A-Za-z0-9-]+)$/;
 
@@ -122,12 +122,6 @@ export function replaySchedule(options: StateSpaceOptions, schedule: readonly Sc
     if (player.violation !== null) break;
   }
   return { events, violation: player.violation, impossible: null };
-}
-
-/** One step of a path through a reduced space. */
-export interface PathStep extends ScheduledEvent {
-  /** Digest of the replica's state afterwards. */
-  readonly digest: string;
 }
 
 const sayingsMax = 10_000;

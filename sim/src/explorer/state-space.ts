@@ -28,6 +28,18 @@ const others = Array.from({ length: replicaCount }, (_, self) =>
   Array.from({ length: replicaCount }, (_, other) => other).filter((other) => other !== self),
 );
 
+/** One event of a schedule: at which replica, and the event's name. */
+export interface ScheduledEvent {
+  readonly replica: number;
+  readonly event: string;
+}
+
+/** One step of a path through a reduced space. */
+export interface PathStep extends ScheduledEvent {
+  /** Digest of the replica's state afterwards. */
+  readonly digest: string;
+}
+
 export interface Successor {
   readonly replica: number;
   readonly event: number;
@@ -127,6 +139,12 @@ export class StateSpace {
       digests.mix(before, nextDigest);
       digests.mix(after, nextDigest);
     }
+  }
+
+  /** How an event that led to this state is told apart. */
+  pathStep(replica: number, event: number, state: Uint32Array): PathStep {
+    const { events, locals } = this;
+    return { replica, event: events.names[event] ?? '', digest: locals.digestOf(state[replica] as number) };
   }
 
   /** Calls back for everything that can happen next, in a fixed order, except what changes nothing. */

@@ -124,11 +124,6 @@ export class VisitedSet {
     return this.shards.reduce((sum, shard) => sum + shard.size, 0);
   }
 
-  /** Bytes of all tables. */
-  get bytes(): number {
-    return this.shards.reduce((sum, shard) => sum + shard.bytes, 0);
-  }
-
   /** True if it was not there. */
   add(digest: Uint32Array): boolean {
     return this.shardOf(digest).add(digest[0] as number, digest[1] as number, digest[2] as number, digest[3] as number);
@@ -148,10 +143,6 @@ class Shard {
   size = 0;
   private capacity = 1 << 10;
   private words = new Uint32Array(this.capacity * digestWords);
-
-  get bytes(): number {
-    return this.words.byteLength;
-  }
 
   /** The place for it if it is not there; below zero if it is. */
   find(a: number, b: number, c: number, d: number): number {

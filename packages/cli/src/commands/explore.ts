@@ -3,7 +3,10 @@ import {
   type AlwaysProperty,
   alwaysProperties,
   checkWorld,
+  Convergence,
+  type ConvergenceReport,
   Exploration,
+  explainReplay,
   explainViolation,
   isAlwaysProperty,
   type KnownWorld,
@@ -11,6 +14,7 @@ import {
   parseSchedule,
   RandomWalks,
   replaySchedule,
+  reportConvergence,
   reportExploration,
   reportWalks,
   type WalkReport,
@@ -21,8 +25,8 @@ import {
 import type { Command } from 'commander';
 import { blockFiles } from '../block-files.ts';
 import { type Context, type ExitCode, examples, printJson, wholeNumber, withJson } from '../context.ts';
+import { type ExplorerReport, printReports } from '../explorer-table.ts';
 import { UsageFailure } from '../failure.ts';
-import { table } from '../rows-table.ts';
 import { line, type Terminal } from '../terminal.ts';
 
 type Bound = keyof typeof worldBounds;
@@ -35,6 +39,7 @@ interface Flags extends Partial<Record<Bound, number>> {
   readonly promptSuperblock?: boolean;
   readonly statesMax?: number;
   readonly minutes?: number;
+  readonly converge?: boolean;
   readonly walks?: number;
   readonly seed?: number;
   readonly depth?: number;
@@ -47,6 +52,8 @@ interface Flags extends Partial<Record<Bound, number>> {
 const statesPerSlice = 2000;
 const walksPerSlice = 5;
 const walkDepthDefault = 200;
+/** States that fit into a few gigabytes with everything that leads from one to another. */
+const convergenceStatesDefault = 4_000_000;
 
 const collect = <T>(item: T, before: readonly T[] | undefined): readonly T[] => [...(before ?? []), item];
 
@@ -73,6 +80,7 @@ export function addExplore(sim: Command, context: Context): void {
     .option('--prompt-superblock', 'writes of the superblock take no time')
     .option('--states-max <n>', 'stops a world at so many states', wholeNumber('--states-max', 1, 4_000_000_000))
     .option('--minutes <n>', 'stops a world after so long', wholeNumber('--minutes', 1, 100_000))
+    .option('--converge', 'looks for states from which the replicas can never come to agree again')
     .option('--walks <n>', 'so many random walks instead of every schedule', wholeNumber('--walks', 1, 1_000_000_000))
     .option('--seed <n>', 'of the walks (default: 1)', wholeNumber('--seed', 0, 2 ** 31))
     .option('--depth <n>', `events of a walk at most (default: ${walkDepthDefault})`, wholeNumber('--depth', 1, 10_000))
@@ -137,13 +145,10 @@ async function act(context: Context, flags: Flags): Promise<ExitCode> {
   if (flags.replay !== undefined) return replay(context, flags, worlds, flags.replay);
   const abort = new AbortController();
   process.once('SIGINT', () => abort.abort());
-  const reports: (WorldReport | WalkReport)[] = [];
+  const reports: ExplorerReport[] = [];
   for (const known of worlds) {
     if (abort.signal.aborted) break;
-    const report =
-      flags.walks === undefined
-        ? await explore(context, flags, known, abort)
-        : await walk(context, flags, known, abort);
+    const report = await run(context, flags, known, abort);
     reports.push(report);
     const { violation } = report;
     if (violation === null) continue;
@@ -159,9 +164,16 @@ async function act(context: Context, flags: Flags): Promise<ExitCode> {
   return ok ? 0 : 1;
 }
 
+async function run(context: Context, flags: Flags, known: KnownWorld, abort: AbortController): Promise<ExplorerReport> {
+  if (flags.walks !== undefined) return await walk(context, flags, known, abort);
+  if (flags.converge === true) return await converge(context, flags, known, abort);
+  return await explore(context, flags, known, abort);
+}
+
 /** The flags that name this world again. */
 function worldFlags(flags: Flags, world: World): string {
-  if (world.name !== 'own') return `--world ${world.name}`;
+  const ignored = (flags.ignore ?? []).map((name) => `--ignore ${name}`);
+  if (world.name !== 'own') return [`--world ${world.name}`, ...ignored].join(' ');
   const bounds = Object.keys(worldBounds).map((name) => `${flagOf(name as Bound)} ${world[name as Bound]}`);
   const switches = [
     [world.resends, '--resends'],
@@ -169,7 +181,6 @@ function worldFlags(flags: Flags, world: World): string {
     [!world.slowSuperblock, '--prompt-superblock'],
   ] as const;
   const on = switches.flatMap(([isOn, flag]) => (isOn ? [flag] : []));
-  const ignored = (flags.ignore ?? []).map((name) => `--ignore ${name}`);
   return [...bounds, ...on, ...ignored].join(' ');
 }
 
@@ -227,6 +238,27 @@ async function explore(
   }
 }
 
+async function converge(
+  { terminal }: Context,
+  flags: Flags,
+  { world }: KnownWorld,
+  abort: AbortController,
+): Promise<ConvergenceReport> {
+  const { statesMax = convergenceStatesDefault, ignore = [] } = flags;
+  const convergence = new Convergence({ world, hasher: nodeHasher, statesMax, ignore });
+  const seconds = await inSlices({
+    flags,
+    abort,
+    isDone: () => convergence.isDone || convergence.isFull,
+    slice: (now) => {
+      convergence.advance(statesPerSlice);
+      draw(terminal, `${world.name}: ${convergence.counts.states} states, ${now.toFixed(0)} s`);
+    },
+  });
+  draw(terminal, '');
+  return reportConvergence(convergence, seconds);
+}
+
 async function walk(
   { terminal }: Context,
   flags: Flags,
@@ -257,45 +289,8 @@ function replay(context: Context, flags: Flags, worlds: readonly KnownWorld[], t
   if (schedule === null) throw new UsageFailure('--replay takes the words that a violation was printed with.');
   const options = { world: known.world, hasher: nodeHasher, ignore: flags.ignore ?? [] };
   const { events, violation, impossible } = replaySchedule(options, schedule);
-  if (flags.json === true)
-    printJson(context, { ok: violation === null && impossible === null, events, violation, impossible });
-  else {
-    const verdict = violation ?? { property: 'assertion', message: 'holds' };
-    line(context.terminal.out, explainViolation(known, { ...verdict, schedule: text, events }));
-    if (impossible !== null) line(context.terminal.out, `event ${impossible + 1} cannot happen there`);
-    if (violation === null && impossible === null) line(context.terminal.out, 'no violation');
-  }
-  return violation === null && impossible === null ? 0 : 1;
-}
-
-const grouped = (value: number): string => String(value).replace(/\B(?=(\d{3})+$)/g, ' ');
-
-function printReports(terminal: Terminal, reports: readonly (WorldReport | WalkReport)[]): void {
-  const rows = reports.map((report) => ('finished' in report ? worldRow(terminal, report) : walkRow(terminal, report)));
-  const walked = reports.some((report) => !('finished' in report));
-  const counted = walked ? ['walks', 'steps', 'deepest'] : ['states', 'transitions', 'depth'];
-  line(
-    terminal.out,
-    table(terminal, ['world', ...counted, walked ? 'states' : 'local', 'seconds', 'states/s', 'result'], rows),
-  );
-  for (const { world, missing, ok } of reports) {
-    if (!ok && missing.length > 0) line(terminal.out, `${world.name}: never seen: ${missing.join('; ')}`);
-  }
-}
-
-function worldRow({ colors }: Terminal, report: WorldReport): readonly string[] {
-  const { states, transitions, depth, localStates, seconds, statesPerSecond, violation, finished, missing } = report;
-  const numbers = [states, transitions, depth, localStates].map(grouped);
-  let result = finished ? colors.green('every state') : 'stopped';
-  if (finished && missing.length > 0) result = colors.red('hollow');
-  if (violation !== null) result = colors.red(violation.property);
-  return [report.world.name, ...numbers, seconds.toFixed(1), grouped(statesPerSecond), result];
-}
-
-function walkRow({ colors }: Terminal, report: WalkReport): readonly string[] {
-  const { walks, steps, deepest, states, seconds, violation } = report;
-  const numbers = [walks, steps, deepest, states].map(grouped);
-  const perSecond = grouped(Math.round(states / Math.max(seconds, 0.001)));
-  const result = violation === null ? colors.green('no violation') : colors.red(violation.property);
-  return [report.world.name, ...numbers, seconds.toFixed(1), perSecond, result];
+  const ok = violation === null && impossible === null;
+  if (flags.json === true) printJson(context, { ok, events, violation, impossible });
+  else line(context.terminal.out, explainReplay(known, { events, violation, impossible }));
+  return ok ? 0 : 1;
 }
