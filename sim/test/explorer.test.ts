@@ -37,15 +37,15 @@ test.each([
 });
 
 test.each([
-  ['a view change to spare', { ...smallWorld, viewChanges: 1 }],
-  ['a crash', { ...smallWorld, viewChanges: 1, crashes: 1 }],
+  ['a view change', smallWorld],
+  ['a crash', { ...smallWorld, crashes: 1 }],
 ] as const)('from every state the replicas can come to agree again: %s', { timeout: 120_000 }, (_, world) => {
   const convergence = new Convergence({ world, hasher: platformHasher, statesMax: 1_000_000 });
   while (!convergence.isDone && !convergence.isFull) convergence.advance(10_000);
-  const { states, settled, judged } = convergence.counts;
+  const { states, settled } = convergence.counts;
   expect(convergence.finding).toBeNull();
   expect(states).toBe(explore(world).counts.states);
-  expect(Math.min(settled, judged)).toBeGreaterThan(90);
+  expect(settled).toBeGreaterThan(300);
 });
 
 test('the same exploration twice is the same', () => {

@@ -42,14 +42,14 @@ function worldRow({ colors }: Terminal, report: WorldReport): Row {
 }
 
 function convergenceRow({ colors }: Terminal, report: ConvergenceReport): Row {
-  const { states, settled, judged, seconds, violation, converged } = report;
+  const { states, settled, seconds, violation, converged } = report;
   let result = converged ? colors.green('always') : 'stopped';
   if (violation !== null) result = colors.red(violation.property);
   return {
-    head: ['world', 'states', 'in agreement', 'judged', 'seconds', 'states/s', 'can agree again'],
+    head: ['world', 'states', 'in agreement', 'seconds', 'states/s', 'can agree again'],
     cells: [
       report.world.name,
-      ...[states, settled, judged].map(grouped),
+      ...[states, settled].map(grouped),
       seconds.toFixed(1),
       perSecond(states, seconds),
       result,

@@ -5,7 +5,7 @@ import type { Subject } from './replica-fields.ts';
 import { spellOut } from './schedule.ts';
 import { type PathStep, StateSpace, type StateSpaceOptions, stateWords, type Successor } from './state-space.ts';
 import { NumberList } from './tables.ts';
-import { lastView, replicaCount } from './world.ts';
+import { replicaCount } from './world.ts';
 
 export interface ConvergenceOptions extends StateSpaceOptions {
   /** Gives up at so many states: all of them, and all events between them, are kept in memory. */
@@ -16,16 +16,14 @@ export interface ConvergenceCounts {
   readonly states: number;
   /** States in which the replicas have come to agree. */
   readonly settled: number;
-  /** States from which they have to be able to. */
-  readonly judged: number;
 }
 
 const noParent = 0xffff_ffff;
 
 /**
  * Can the replicas always come to agree again? Visits every state of a world and looks for one from which no schedule
- * without another crash leads to three replicas in normal status in one view, with one log, all of it committed. Judged
- * are the states that have a view change to spare: at the edge of a world the bounds themselves may be in the way.
+ * without another crash leads to three replicas in normal status in one view, with one log, all of it committed. What
+ * is found in the last view of a world may be the work of its bounds: then a world with one more view change tells.
  */
 export class Convergence {
   finding: Finding | null = null;
@@ -41,7 +39,6 @@ export class Convergence {
   private readonly to = new NumberList();
   private expanded = 0;
   private settled = 0;
-  private judged = 0;
 
   constructor(options: ConvergenceOptions) {
     this.options = options;
@@ -50,7 +47,7 @@ export class Convergence {
   }
 
   get counts(): ConvergenceCounts {
-    return { states: this.states.length, settled: this.settled, judged: this.judged };
+    return { states: this.states.length, settled: this.settled };
   }
 
   get isFull(): boolean {
@@ -102,15 +99,10 @@ export class Convergence {
   }
 
   private judge(): void {
-    const settling = this.leadingToAgreement();
-    const { world } = this.space;
-    for (const [number, state] of this.states.entries()) {
-      if (Math.max(...this.replicasIn(state).map(({ view }) => view)) >= lastView(world)) continue;
-      this.judged += 1;
-      if (settling[number] === 1 || this.finding !== null) continue;
-      const message = 'from here no schedule leads to three replicas that agree';
-      this.finding = this.found({ property: 'converges', message }, number, null);
-    }
+    const stuck = this.leadingToAgreement().indexOf(0);
+    if (stuck < 0) return;
+    const message = 'from here no schedule leads to three replicas that agree';
+    this.finding = this.found({ property: 'converges', message }, stuck, null);
   }
 
   /** Marks every state from which an agreement can be reached, from the agreements backwards. */
