@@ -1,7 +1,6 @@
-import type { CrashOutcome, Local, LocalEvent } from './local.ts';
-import { kept, lost, timerBit, timerNames } from './local.ts';
-import type { DurableImage } from './durable-image.ts';
 import { registrationOp } from './cluster-requests.ts';
+import type { DurableImage } from './durable-image.ts';
+import { type CrashOutcome, kept, type Local, type LocalEvent, lost, timerBit, timerNames } from './local.ts';
 import { firstView, lastView, replicaCount, type World } from './world.ts';
 
 // What may happen at one replica without any message: timers, ends of disk work, crashes.
