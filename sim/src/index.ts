@@ -28,6 +28,31 @@ export {
   type SimulationReport,
   simulate,
 } from './entry.ts';
+export { Convergence, type ConvergenceCounts, type ConvergenceOptions } from './explorer/convergence.ts';
+export { Exploration, type ExplorationCounts, type ExplorationOptions } from './explorer/exploration.ts';
+export {
+  type AlwaysProperty,
+  alwaysProperties,
+  isAlwaysProperty,
+  type SometimesProperty,
+  type Violation,
+} from './explorer/property.ts';
+export { RandomWalks, type WalkOptions } from './explorer/random-walks.ts';
+export type { Spill } from './explorer/records.ts';
+export {
+  explainReplay,
+  explainViolation,
+  type ConvergenceReport,
+  reportConvergence,
+  type ReportedViolation,
+  reportExploration,
+  reportWalks,
+  type WalkReport,
+  type WorldReport,
+} from './explorer/report.ts';
+export { parseSchedule, type Replay, replaySchedule, scheduleText } from './explorer/schedule.ts';
+export { checkWorld, worldBounds, type World } from './explorer/world.ts';
+export { type KnownWorld, knownWorlds } from './explorer/worlds.ts';
 export { type CoverageMark, coverageMarks } from './marks.ts';
 export { describeAction, type FaultAction } from './nemesis/action.ts';
 export { type RunPlan } from './plan.ts';

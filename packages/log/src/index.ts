@@ -15,6 +15,6 @@ export { defaultGeometry, fileName, type Geometry, type Location, type LogIdenti
 export type { Log } from './log.ts';
 export type { LogError } from './log-error.ts';
 export { type OpenedLog, type OpenOptions, openLog } from './open.ts';
-export type { Wanted } from './recovery.ts';
+export { recoverLog, type SlotSource, type Wanted } from './recovery.ts';
 export { type Superblock, type SuperblockCopy, superblockPayloadBytesMax } from './superblock.ts';
 export { type LogProblem, type VerifyOptions, type VerifyReport, verifyLog } from './verify.ts';

@@ -16,6 +16,7 @@ import { UsageFailure } from '../failure.ts';
 import { createWorkerRunner } from '../sim/runners.ts';
 import { progressLine, summaryLines } from '../sim/summary.ts';
 import { line, type Terminal } from '../terminal.ts';
+import { addExplore } from './explore.ts';
 import { addSimCanaries } from './sim-canaries.ts';
 
 interface Flags {
@@ -77,6 +78,7 @@ export function addSim(program: Command, context: Context): void {
     ['all night', 'kimberlite sim --minutes 480 --json'],
   ]);
   addSimCanaries(command, context);
+  addExplore(command, context);
 }
 
 async function act(context: Context, flags: Flags): Promise<0 | 1> {
