@@ -49,6 +49,7 @@ describe('usage', () => {
     [['status', '--endpoints', ','], /names no endpoint/],
     [['bench', '--clients', 'many'], /--clients must be a whole number/],
     [['bench', '--mode', 'fast'], /write, read or mixed/],
+    [['bench', '--warm-up', 'long'], /--warm-up must be a whole number from 0/],
     [['bench', '--clients', '1', '--connections', '2'], /would leave connections idle/],
     [['dev', '--nodes', '4'], /--nodes is 3 or 5/],
     [['drill'], /Say which scenario: kill-primary, .*or --all/],

@@ -102,14 +102,12 @@ export class Database {
     if (result.type !== 'answer') throw new TypeError('a query is answered');
     const { answer, staleForUs } = result;
     const { cursor, position, timestamp, plan } = answer;
-    return {
-      rows: this.ints === 'bigint' ? withBigints(answer) : answer.rows,
-      position,
-      timestamp,
-      ...(cursor === undefined ? {} : { cursor }),
-      ...(plan === undefined ? {} : { plan }),
-      ...(options.consistency === 'local' ? { staleForUs } : {}),
-    };
+    const rows = this.ints === 'bigint' ? withBigints(answer) : answer.rows;
+    const found: { -readonly [K in keyof QueryResult]: QueryResult[K] } = { rows, position, timestamp };
+    if (cursor !== undefined) found.cursor = cursor;
+    if (plan !== undefined) found.plan = plan;
+    if (options.consistency === 'local') found.staleForUs = staleForUs;
+    return found;
   }
 
   createTenant(tenant: { tenantId: number; name: string; quotaBytes?: number }, options?: WriteOptions) {
@@ -249,10 +247,12 @@ export class Table {
 
   /** The row with this primary key, or null. `select` may name `$version`. */
   async get(key: Row, options: ReadOptions & { readonly select?: readonly string[] } = {}): Promise<Row | null> {
-    const { select, ...rest } = options;
-    const where: Record<string, { readonly eq: Value }> = {};
-    for (const [column, value] of Object.entries(key)) where[column] = { eq: value };
-    const { rows } = await this.query({ where, limit: 1, ...(select === undefined ? {} : { select }) }, rest);
+    const { select } = options;
+    const where: Record<string, { readonly eq: Value | undefined }> = {};
+    for (const column of Object.keys(key)) where[column] = { eq: key[column] };
+    const { tenantId, name: table } = this;
+    const byKey = { tenantId, table, where: where as Where, limit: 1 };
+    const { rows } = await this.database.query(select === undefined ? byKey : { ...byKey, select }, options);
     return rows[0] ?? null;
   }
 

@@ -135,10 +135,11 @@ function checkOrderBy(value: unknown): Result<readonly OrderBy[], KernelError> {
 /** Characters of a cursor: it carries the `orderBy` values of a row, which may be as large as the row. */
 const cursorLengthMax = 786_432;
 
+const queryMembers = ['tenantId', 'table', 'where', 'select', 'orderBy', 'limit', 'cursor', 'explain'];
+
 function checkQuery(value: unknown): Result<Query, KernelError> {
   if (!isRecord(value)) return invalid('', `a query must be a record with tenantId and table, not ${describe(value)}`);
-  const known = ['tenantId', 'table', 'where', 'select', 'orderBy', 'limit', 'cursor', 'explain'];
-  const members = checkMembers(value, '', known);
+  const members = checkMembers(value, '', queryMembers);
   if (!members.ok) return members;
   const { table, tenantId: givenTenant, where, cursor, explain } = value;
   const anyTenant = table === '$tenants' && (givenTenant === 0 || givenTenant === undefined);
@@ -158,16 +159,14 @@ function checkQuery(value: unknown): Result<Query, KernelError> {
     return invalid('cursor', 'must be the cursor of an earlier answer to the same query');
   }
   if (explain !== undefined && typeof explain !== 'boolean') return invalid('explain', 'must be true or false');
-  return ok({
-    tenantId: tenantId.value,
-    table: name.value,
-    ...(where === undefined ? {} : { where: where as Where }),
-    ...(select.value === undefined ? {} : { select: select.value }),
-    ...(orderBy.value === undefined ? {} : { orderBy: orderBy.value }),
-    ...(limit.value === undefined ? {} : { limit: limit.value }),
-    ...(cursor === undefined ? {} : { cursor }),
-    ...(explain === true ? { explain } : {}),
-  });
+  const query: { -readonly [K in keyof Query]: Query[K] } = { tenantId: tenantId.value, table: name.value };
+  if (where !== undefined) query.where = where as Where;
+  if (select.value !== undefined) query.select = select.value;
+  if (orderBy.value !== undefined) query.orderBy = orderBy.value;
+  if (limit.value !== undefined) query.limit = limit.value;
+  if (cursor !== undefined) query.cursor = cursor;
+  if (explain === true) query.explain = explain;
+  return ok(query);
 }
 
 /** Checks and normalises a query. Total on any value. */

@@ -84,18 +84,12 @@ export function decodeQueryAnswer(body: Uint8Array): Result<Result<TypedAnswer, 
   const rows = unpackedRows(columns, lists);
   if (rows === null || kinds.length !== columns.length) return refused;
   const types: Record<string, ColumnType> = {};
-  columns.forEach((column, i) => {
+  for (let i = 0; i < columns.length; i++) {
     const kind = kinds[i];
-    if (isColumnType(kind)) types[column] = kind;
-  });
-  return ok(
-    ok({
-      rows,
-      types,
-      position,
-      timestamp,
-      ...(cursor === null ? {} : { cursor }),
-      ...(plan === null ? {} : { plan: plan as Plan }),
-    }),
-  );
+    if (isColumnType(kind)) types[columns[i] as string] = kind;
+  }
+  const answer: { -readonly [K in keyof TypedAnswer]: TypedAnswer[K] } = { rows, types, position, timestamp };
+  if (cursor !== null) answer.cursor = cursor;
+  if (plan !== null) answer.plan = plan as Plan;
+  return ok(ok(answer));
 }

@@ -11,6 +11,8 @@ export interface BenchOptions {
   /** Calls in flight at a time, over all connections. */
   readonly clients: number;
   readonly connections: number;
+  /** The same load before the clock starts: what a process does for the first time is not what it does all day. */
+  readonly warmUpSeconds: number;
   readonly seconds: number;
   readonly valueBytes: number;
   readonly mode: BenchMode;
@@ -61,20 +63,25 @@ async function loadTenant(
   const tables = clients.map((client) => client.tenant(tenantId).table(tableName));
   if (options.mode !== 'write') await fill(tables, valueAt, options.signal);
   const measure = new Measure();
-  const startedMs = performance.now();
-  const endMs = startedMs + options.seconds * 1000;
+  const warmUp = new Measure();
+  const startMs = performance.now() + options.warmUpSeconds * 1000;
+  const endMs = startMs + options.seconds * 1000;
   const running = (): boolean => performance.now() < endMs && !options.signal.aborted;
-  const progress = setInterval(() => options.onProgress(measure, performance.now() - startedMs), progressMs);
+  const measureAt = (atMs: number): Measure => (atMs < startMs ? warmUp : measure);
+  const progress = setInterval(() => {
+    const nowMs = performance.now();
+    options.onProgress(measureAt(nowMs), nowMs - startMs);
+  }, progressMs);
   try {
     const lanes = Array.from({ length: options.clients }, (_, lane) => {
       const table = tables[lane % tables.length];
-      return table === undefined ? undefined : runLane({ table, lane, mode: options.mode, measure, running, valueAt });
+      return table && runLane({ table, lane, mode: options.mode, measureAt, running, valueAt });
     });
     await Promise.all(lanes);
   } finally {
     clearInterval(progress);
   }
-  const elapsedMs = performance.now() - startedMs;
+  const elapsedMs = Math.max(0, performance.now() - startMs);
   const { mode, connections, valueBytes } = options;
   return measure.document({ mode, clients: options.clients, connections, valueBytes, elapsedMs });
 }
@@ -95,17 +102,19 @@ interface Lane {
   readonly table: Table;
   readonly lane: number;
   readonly mode: BenchMode;
-  readonly measure: Measure;
+  /** Where a call is counted that is made at this time. */
+  readonly measureAt: (atMs: number) => Measure;
   readonly running: () => boolean;
   readonly valueAt: (i: number) => Uint8Array;
 }
 
 /** One call after another, as one client of many. Keys are scattered by a multiplier that is prime to their number. */
-async function runLane({ table, lane, mode, measure, running, valueAt }: Lane): Promise<void> {
+async function runLane({ table, lane, mode, measureAt, running, valueAt }: Lane): Promise<void> {
   for (let turn = 0; running(); turn++) {
     const id = (lane * 7919 + turn * 104_729) % keys;
     const kind = mode === 'mixed' ? ((turn + lane) % 2 === 0 ? 'read' : 'write') : mode;
     const sinceMs = performance.now();
+    const measure = measureAt(sinceMs);
     try {
       if (kind === 'read') await table.get({ id });
       else await table.upsert({ id, value: valueAt(turn + lane) });

@@ -17,6 +17,7 @@ interface Flags extends ClusterOptions {
   readonly clients: number;
   readonly connections: number;
   readonly seconds: number;
+  readonly warmUp: number;
   readonly valueBytes: number;
   readonly mode: BenchMode;
 }
@@ -31,11 +32,13 @@ export function addBench(program: Command, context: Context): void {
     .summary('load, throughput and latency percentiles')
     .description(
       'Puts load on a cluster, in a tenant of its own that is deleted afterwards. Writes are upserts, each durable\n' +
-        'on a quorum before it counts; reads are linearizable. Percentiles are over acknowledged calls.',
+        'on a quorum before it counts; reads are linearizable. Percentiles are over acknowledged calls. The first\n' +
+        'seconds are not counted: they show how fast processes start, not how fast they are.',
     )
     .option('--clients <n>', 'calls in flight at a time', wholeNumber('--clients', 1, 100_000), 100)
     .option('--connections <n>', 'connections they share', wholeNumber('--connections', 1, 1000), 1)
-    .option('--seconds <s>', 'how long', wholeNumber('--seconds', 1, 86_400), 10)
+    .option('--seconds <s>', 'how long to measure', wholeNumber('--seconds', 1, 86_400), 10)
+    .option('--warm-up <s>', 'the same load before that, not counted', wholeNumber('--warm-up', 0, 3600), 1)
     .option('--value-bytes <b>', 'size of the value in a row', wholeNumber('--value-bytes', 0, 65_536), 100)
     .option('--mode <mode>', 'write, read or mixed (half and half)', benchMode, 'write' as const)
     .action(async (flags: Flags) => {
@@ -54,7 +57,7 @@ export function addBench(program: Command, context: Context): void {
 }
 
 async function act(context: Context, flags: Flags): Promise<void> {
-  const { clients, connections, seconds, valueBytes, mode } = flags;
+  const { clients, connections, seconds, warmUp: warmUpSeconds, valueBytes, mode } = flags;
   const { terminal } = context;
   const abort = new AbortController();
   const stop = (): void => abort.abort();
@@ -62,13 +65,15 @@ async function act(context: Context, flags: Flags): Promise<void> {
   const draw = terminal.interactive ? progressLine(terminal) : { update: () => undefined, end: () => undefined };
   try {
     const endpoints = endpointsOf(context, flags);
-    const options = { endpoints, clients, connections, seconds, valueBytes, mode, signal: abort.signal };
+    const options = { endpoints, clients, connections, warmUpSeconds, seconds, valueBytes, mode, signal: abort.signal };
     const document = await runBench({ ...options, onProgress: draw.update });
     draw.end();
     if (document.acknowledged === 0) {
       throw fail(
         'NothingAcknowledged',
-        `Not one call was acknowledged; errors seen: ${JSON.stringify(document.errorCodes)}.`,
+        abort.signal.aborted && document.errors === 0
+          ? 'Stopped before the measurement began.'
+          : `Not one call was acknowledged; errors seen: ${JSON.stringify(document.errorCodes)}.`,
       );
     }
     if (flags.json === true) printJson(context, document);
@@ -82,11 +87,12 @@ function progressLine(terminal: Terminal): { update: (measure: Measure, elapsedM
   let before = { total: 0, elapsedMs: 0 };
   return {
     update: (measure, elapsedMs) => {
-      const rate = ((measure.total - before.total) * 1000) / Math.max(1, elapsedMs - before.elapsedMs);
+      const rate = (Math.max(0, measure.total - before.total) * 1000) / Math.max(1, elapsedMs - before.elapsedMs);
       before = { total: measure.total, elapsedMs };
       const errors = measure.errors > 0 ? `  ${measure.errors} errors` : '';
       const p99 = measure.percentileMs(99).toFixed(2);
-      terminal.err(`\r\u001b[K${(elapsedMs / 1000).toFixed(1)} s  ${Math.round(rate)} ops/s  p99 ${p99} ms${errors}`);
+      const when = elapsedMs < 0 ? 'warming up' : `${(elapsedMs / 1000).toFixed(1)} s`;
+      terminal.err(`\r\u001b[K${when}  ${Math.round(rate)} ops/s  p99 ${p99} ms${errors}`);
     },
     end: () => terminal.err('\r\u001b[K'),
   };
