@@ -4,8 +4,8 @@ export interface NotPlanted {
   readonly reason: string;
 }
 
-const part3 = 'not yet: part 3 brings checkpoints, state sync and the replacement of a lost machine';
-const part4 = 'not yet: part 4 brings timers, the change log and watch';
+const noCheckpoints = 'not yet: there are no checkpoints, no state sync, no replacement of a lost machine';
+const noWatch = 'not yet: there are no timers, no change log, no watch';
 
 export const notPlanted: readonly NotPlanted[] = [
   { pitfall: '1b', reason: 'is 49, seen from the other side: the canary is there' },
@@ -15,7 +15,7 @@ export const notPlanted: readonly NotPlanted[] = [
     reason:
       'a prepare takes a timestamp above every one this replica has seen, in whatever view: there is no rule of its own for view changes to leave out; 17b leaves out the one there is',
   },
-  { pitfall: '24', reason: `${part3}: until then no slot is used twice` },
+  { pitfall: '24', reason: `${noCheckpoints}: until then no slot is used twice` },
   {
     pitfall: '30',
     reason:
@@ -46,16 +46,16 @@ export const notPlanted: readonly NotPlanted[] = [
     reason:
       'the commands of the workload come from one function, so their members come in one order; the properties of the kernel and the canonical form of commands have tests of their own (kernel/test)',
   },
-  { pitfall: '43', reason: part4 },
+  { pitfall: '43', reason: noWatch },
   {
     pitfall: '44b',
     reason:
       'every checker is named by a canary, which is not found when the checker is off: a test holds that no name is missing',
   },
-  { pitfall: '64a', reason: part3 },
-  { pitfall: '64b', reason: part3 },
-  { pitfall: '64c', reason: part3 },
-  { pitfall: '65', reason: `${part3}: until then state hashes are reported and nobody acts on them` },
+  { pitfall: '64a', reason: noCheckpoints },
+  { pitfall: '64b', reason: noCheckpoints },
+  { pitfall: '64c', reason: noCheckpoints },
+  { pitfall: '65', reason: `${noCheckpoints}: until then state hashes are reported and nobody acts on them` },
   {
     pitfall: '66a',
     reason:
