@@ -5,7 +5,7 @@ import type { Call } from '../history.ts';
 import type { CrashableDisk } from '../machine.ts';
 import type { ApplyEffects, Checker, Ending, MessageType, SuperblockView, World } from './checker.ts';
 import { eachHeaderRecord, eachRecord } from './platters.ts';
-import { emptySuperblock, watchDisk } from './superblocks.ts';
+import { emptySuperblock, type WatchableDisk, watchDisk } from './superblocks.ts';
 
 type Hook = Exclude<keyof Checker, 'name' | 'sent' | 'sentTypes' | 'heard' | 'heardTypes'>;
 type Listeners = { readonly [Name in Hook]: readonly NonNullable<Checker[Name]>[] };
@@ -91,7 +91,7 @@ export class Observer {
     this.heard = messageListenersOf(checkers, (checker) => [checker.heard, checker.heardTypes]);
   }
 
-  watchDisk(disk: CrashableDisk, replica: number): CrashableDisk {
+  watchDisk(disk: WatchableDisk, replica: number): CrashableDisk {
     const { recorded, headerRecorded, superblockWritten, superblockSynced, synced } = this.listeners;
     return watchDisk(disk, {
       wrote: (file, offset, bytes) => {

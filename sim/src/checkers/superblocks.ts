@@ -1,6 +1,7 @@
 import { checksum, type Checksum, FixedReader } from '@kimberlite/base';
 import type { CrashableDisk } from '../machine.ts';
 import type { SuperblockView } from './checker.ts';
+import type { Platter } from './platters.ts';
 
 // Where a superblock copy keeps the replica's part (packages/log superblock.ts, packages/vsr durable-codec.ts). Read
 // here from the bytes at the port, so that the checkers believe the disk and nobody else.
@@ -48,14 +49,28 @@ export interface DiskListener {
   readonly synced: ((file: string) => void) | null;
 }
 
+export type WatchableDisk = CrashableDisk & Pick<Platter, 'holds' | 'isSynced'>;
+
+interface Copy {
+  readonly offset: number;
+  readonly bytes: Uint8Array;
+  readonly superblock: SuperblockView;
+}
+
 /**
  * A disk that tells what is written to it, and of every superblock once it is synced: its write was complete before
- * that sync began.
+ * that sync began, or it outlived the crash of its process and was found whole by a later one.
  */
-export function watchDisk(disk: CrashableDisk, listener: DiskListener): CrashableDisk {
+export function watchDisk(disk: WatchableDisk, listener: DiskListener): CrashableDisk {
   /** Written, the completion seen, not yet synced. */
   let written: SuperblockView | null = null;
   let synced: SuperblockView | null = null;
+  /** The last write of each copy, by offset. */
+  const copies = new Map<number, Copy>();
+  /** Copies that a crash may have left there, until a sync of the process that follows settles it. */
+  let left: readonly Copy[] = [];
+  const isWhole = ({ offset, bytes }: Copy): boolean =>
+    disk.holds(superblockFile, offset, bytes) && disk.isSynced(superblockFile, offset, bytes.length);
   const syncOther: CrashableDisk['sync'] = (file, done) => {
     const { synced: tell } = listener;
     if (tell === null) return disk.sync(file, done);
@@ -75,7 +90,10 @@ export function watchDisk(disk: CrashableDisk, listener: DiskListener): Crashabl
         return disk.write(file, offset, bytes, done);
       }
       const copy = readSuperblock(bytes);
-      if (copy !== null) listener.superblockWritten(copy);
+      if (copy !== null) {
+        listener.superblockWritten(copy);
+        copies.set(offset, { offset, bytes: bytes.slice(), superblock: copy });
+      }
       disk.write(file, offset, bytes, (result) => {
         if (result.ok) written = laterOf(written, copy);
         done(result);
@@ -95,8 +113,11 @@ export function watchDisk(disk: CrashableDisk, listener: DiskListener): Crashabl
       if (file !== superblockFile) return syncOther(file, done);
       const covered = written;
       disk.sync(file, (result) => {
-        const later = laterOf(synced, covered);
-        if (result.ok && later !== null && later !== synced) {
+        if (!result.ok) return done(result);
+        const found = left.filter(isWhole).map(({ superblock }) => superblock);
+        left = [];
+        const later = [covered, ...found].reduce(laterOf, synced);
+        if (later !== null && later !== synced) {
           synced = later;
           listener.superblockSynced(later);
         }
@@ -108,6 +129,7 @@ export function watchDisk(disk: CrashableDisk, listener: DiskListener): Crashabl
     remove: (file, done) => disk.remove(file, done),
     crash: () => {
       written = null;
+      left = [...copies.values()];
       disk.crash();
     },
   };
