@@ -247,7 +247,7 @@ export const execution: readonly Canary[] = [
         '    entry.outcomes.clear();\n    entry.outcomes.set(number, outcome);',
       ),
     ],
-    caughtBy: { kind: 'liveness' },
+    caughtBy: { kind: 'sessions' },
     world: {
       ...faults('client-cut'),
       plan: {

@@ -139,8 +139,8 @@ const reads: Record<string, Rejected> = {
     make: after((scene) => {
       scene.query(0, 1, 1);
       scene.heartbeat(0, { round: 1, commit: 2 });
-      scene.superblock(1, { view: 3 });
-      scene.heartbeatOk(1, { view: 3, round: 1, commit: 2 });
+      scene.superblock(1, { view: 1 });
+      scene.heartbeatOk(1, { view: 1, round: 1, commit: 2 });
       scene.answer(0, 1, 1, 2);
     }),
   },

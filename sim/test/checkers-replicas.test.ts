@@ -196,6 +196,7 @@ const neverBack: Record<string, Rejected> = {
     kinds: ['never-back'],
     says: /writes a superblock with logView 0 after 1/,
     make: after((scene) => {
+      scene.superblock(2, { view: 1 });
       scene.superblock(1, { view: 1 });
       scene.superblock(1, { view: 2, logView: 0 });
     }),
@@ -569,6 +570,7 @@ test('what was acknowledged in one log view may be gone in a later one', () => {
   scene.ack(2, lost);
   // View 1 settles without it; no quorum had it.
   const second = scene.log.slice(1);
+  scene.superblock(1, { view: 1, commit: 2, suffix: suffixOf(second) });
   scene.superblock(2, { view: 1, commit: 2, suffix: suffixOf(second) });
   scene.superblock(2, { view: 2, logView: 1, commit: 2, suffix: suffixOf(second) });
   scene.send(2, scene.doViewChange(2, { view: 2, logView: 1, commit: 2, marks: second.map(held) }));

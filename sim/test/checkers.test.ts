@@ -370,6 +370,8 @@ const commits: Record<string, Rejected> = {
     says: /op 3 is .*, committed in view 0/,
     make: after((scene) => {
       const rival = rivalOf(scene, third(scene), 1);
+      scene.superblock(1, { view: 1 });
+      scene.superblock(2, { view: 1 });
       scene.superblock(1, { view: 2 });
       scene.superblock(2, { view: 2 });
       scene.startView(2, 2, [...scene.log.slice(1, 2), rival], 2);

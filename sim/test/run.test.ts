@@ -30,7 +30,7 @@ describe('one seed, one run', () => {
       expect(fewer.traceHash).not.toBe(drawn.traceHash);
       expect(fewer.failure?.kind ?? 'hollow').toBe('hollow');
     }
-  });
+  }, 240_000);
 
   test('keeping the trace changes nothing, and a line says what happened', () => {
     const plain = runSeed(13, { nodes: 3, seconds: 2, faults: ['crash'] }, platformHasher);
