@@ -182,6 +182,7 @@ export class Requests {
 
   /** Ops that run nothing leave no trace in the ledger, and still make sessions and evict others. */
   private passRegistrations(): void {
+    this.commits.advance();
     // The last op's own registrations too, so it is looked at before the bound is.
     while (this.nextToRun() === null && this.op < this.commits.highest) this.goTo(this.op + 1);
   }
