@@ -260,9 +260,9 @@ export function* primaryBlinks(stage: Stage): Steps {
   }
 }
 
-/** A sync of an op fails at both who have it; they stop for that, or believe the next one. Then both go down. */
+/** A sync fails at the one backup that gets an op; it stops for that, or believes the next one. Then both go down. */
 export function* syncsFail(stage: Stage): Steps {
-  for (let round = 0; round < 4; round++) {
+  for (let round = 0; round < 6; round++) {
     yield steady(stage);
     const { a, c } = cast(stage);
     const { judge, seen } = watchPrepare(a);
@@ -274,7 +274,6 @@ export function* syncsFail(stage: Stage): Steps {
       return isIt && to === c ? 'pass' : 'lose';
     });
     yield () => seen() !== null;
-    stage.failNextSync(a);
     stage.failNextSync(c);
     yield stage.after(10_000);
     stage.crash(a, c);
