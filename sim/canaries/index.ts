@@ -3,4 +3,4 @@ export { type Canary, groundOf, patchesOf, pitfallOf } from './canary.ts';
 export { type Hunt, hunt } from './hunt.ts';
 export { type NotPlanted, notPlanted } from './not-planted.ts';
 export { applyPatch, type Patch, patchedCopy, patchTexts, shippedBin } from './patched-copy.ts';
-export { type CanaryOptions, type CanaryReport, type CanaryResult, runCanaries } from './report.ts';
+export { type CanaryOptions, type CanaryReport, type CanaryResult, runCanaries, unknownCanaries } from './report.ts';

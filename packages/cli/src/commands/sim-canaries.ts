@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { type Context, examples, printJson, wholeNumber } from '../context.ts';
-import { fail } from '../failure.ts';
+import { fail, UsageFailure } from '../failure.ts';
 import { table } from '../rows-table.ts';
 import { line, type Terminal } from '../terminal.ts';
 
@@ -23,7 +23,12 @@ interface Result {
   readonly checker: string;
   readonly caught: boolean;
   readonly medianSeeds: number | null;
-  readonly hunts: readonly { readonly seeds: number; readonly found: number | null; readonly message: string }[];
+  readonly hunts: readonly {
+    readonly seeds: number;
+    readonly found: number | null;
+    readonly message: string;
+    readonly others: Readonly<Record<string, number>>;
+  }[];
   readonly seconds: number;
 }
 
@@ -36,6 +41,8 @@ interface Report {
 }
 
 interface Canaries {
+  readonly canaries: readonly { readonly id: string }[];
+  readonly unknownCanaries: (names: readonly string[]) => readonly string[];
   readonly runCanaries: (options: {
     readonly only?: readonly string[];
     readonly fast?: boolean;
@@ -53,7 +60,7 @@ export function addSimCanaries(sim: Command, context: Context): void {
       'Plants the bugs of sim/PITFALLS.md in copies of the built output and runs seeds until the checker named\n' +
         'beforehand finds each. Works in a checkout of the repository only. Exit code 1 if one is not found.',
     )
-    .option('--only <ids>', 'pitfalls or canaries, as in 9,12a')
+    .option('--only <ids>', 'pitfalls or canaries, as in 9,12a,60b.2')
     .option('--fast', 'only those that run with every test')
     .option('--repeat <n>', 'hunts a canary, from other seeds each (default: 1)', wholeNumber('--repeat', 1, 100))
     .option('--jobs <n>', 'canaries at a time (default: one a processor)', wholeNumber('--jobs', 1, 256))
@@ -81,9 +88,15 @@ async function load(): Promise<Canaries> {
 
 async function act(context: Context, flags: Flags): Promise<0 | 1> {
   const { terminal } = context;
-  const { runCanaries } = await load();
+  const { runCanaries, canaries, unknownCanaries } = await load();
+  const only = flags.only?.split(',');
+  const unknown = unknownCanaries(only ?? []);
+  if (unknown.length > 0) {
+    const known = canaries.map(({ id }) => id).join(' ');
+    throw new UsageFailure(`No canary is called ${unknown.join(', ')}.\nThere are ${known}.`);
+  }
   const report = await runCanaries({
-    ...(flags.only === undefined ? {} : { only: flags.only.split(',') }),
+    ...(only === undefined ? {} : { only }),
     ...(flags.fast === undefined ? {} : { fast: flags.fast }),
     ...(flags.repeat === undefined ? {} : { repeat: flags.repeat }),
     ...(flags.jobs === undefined ? {} : { jobs: flags.jobs }),
@@ -97,7 +110,15 @@ async function act(context: Context, flags: Flags): Promise<0 | 1> {
 }
 
 const verdictOf = ({ colors }: Terminal, { caught, medianSeeds, hunts }: Result): string =>
-  caught ? `found after ${medianSeeds}` : colors.red(`not found in ${hunts.map(({ seeds }) => seeds).join(', ')}`);
+  caught
+    ? `found after ${medianSeeds}`
+    : colors.red(`not found in ${hunts.map(({ seeds, others }) => `${seeds} (${endsOf(others)})`).join(', ')}`);
+
+/** How the seeds ended that did not count. */
+const endsOf = (others: Readonly<Record<string, number>>): string =>
+  Object.entries(others)
+    .map(([end, count]) => `${count} ${end}`)
+    .join(', ');
 
 function print(terminal: Terminal, report: Report): void {
   const { colors } = terminal;
