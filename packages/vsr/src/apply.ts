@@ -75,7 +75,8 @@ function applyRequest<S>(
     entry.lastOp = op;
   }
   const { apply } = sessionRow(sessionFacts(r, request, { inFlight: false, queueFull: false }));
-  const answers = isNormalPrimary(r);
+  // When the log is replayed, kept and not sent: a registration of then may have been evicted since.
+  const answers = isNormalPrimary(r) && op > r.replayUntil;
   switch (apply) {
     case 'insert':
       insertSession(r, request.client, op as number as SessionNumber);
