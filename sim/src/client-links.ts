@@ -53,6 +53,10 @@ export class ClientLinks {
     this.random = options.scheduler.random('client links');
   }
 
+  get linkFaults(): LinkFaults {
+    return this.faults;
+  }
+
   setFaults(faults: LinkFaults): void {
     this.faults = faults;
   }

@@ -278,6 +278,21 @@ export class SimDisk implements Disk {
     return used;
   }
 
+  /** Names now, sorted. */
+  fileNames(): readonly string[] {
+    return [...this.names.keys()].sort();
+  }
+
+  /** Bytes of a file; 0 when there is none of that name. */
+  sizeOf(file: string): number {
+    return this.names.get(file)?.current.length ?? 0;
+  }
+
+  /** One byte as a read would see it; 0 outside the file. */
+  byteAt(file: string, offset: number): number {
+    return this.names.get(file)?.current[offset] ?? 0;
+  }
+
   /** Contents as reads see them now. */
   snapshot(): Map<string, Uint8Array> {
     return new Map([...this.names].map(([name, file]) => [name, file.current.slice()]));

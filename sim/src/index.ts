@@ -13,6 +13,8 @@ export {
   type SimulationReport,
   simulate,
 } from './entry.ts';
+export { describeAction, type FaultAction } from './nemesis/action.ts';
+export { type RunPlan } from './plan.ts';
 export { type FaultKind, faultKinds, type Plants, type RunOptions } from './options.ts';
 export { type RunResult, type RunStats, runSeed } from './run.ts';
 export { formatUs } from './trace.ts';

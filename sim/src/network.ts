@@ -103,6 +103,10 @@ export class SimNetwork {
     );
   }
 
+  get linkFaults(): LinkFaults {
+    return this.faults;
+  }
+
   setFaults(faults: LinkFaults): void {
     this.faults = faults;
   }

@@ -2,6 +2,8 @@ import type { Codec } from '@kimberlite/wire';
 import type { KernelState } from '@kimberlite/kernel';
 import type { Replica, StateMachine, Timing } from '@kimberlite/vsr';
 import type { CrashableDisk } from './machine.ts';
+import type { FaultAction } from './nemesis/action.ts';
+import type { RunPlan } from './plan.ts';
 
 /** Kinds of fault a run may draw. */
 export const faultKinds = [
@@ -47,6 +49,10 @@ export interface RunOptions {
   readonly faults?: readonly FaultKind[];
   /** Virtual seconds of faults and load; drawn from the seed when left out. */
   readonly seconds?: number;
+  /** Pins what the seed would draw; a run's own plan pins all of it. */
+  readonly plan?: Partial<RunPlan>;
+  /** Faults to do instead of drawing any. */
+  readonly script?: readonly FaultAction[];
   /** Keep one line an event. */
   readonly recordTrace?: boolean;
   readonly plants?: Plants;

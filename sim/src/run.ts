@@ -1,4 +1,4 @@
-import { type Hasher, type RandomState, randomChance, randomInt, randomPick } from '@kimberlite/base';
+import type { Hasher } from '@kimberlite/base';
 import type { KernelState } from '@kimberlite/kernel';
 import type { Replica } from '@kimberlite/vsr';
 import type { Failure } from './checkers/checker.ts';
@@ -6,13 +6,14 @@ import { createCheckers } from './checkers/index.ts';
 import { isOnSomeDisk } from './checkers/platters.ts';
 import { Cluster, simCluster } from './cluster.ts';
 import type { ClusterClient } from './cluster-client.ts';
-import { drawFaults, Nemesis } from './nemesis.ts';
-import type { FaultKind, RunOptions } from './options.ts';
+import type { FaultAction } from './nemesis/action.ts';
+import { Nemesis } from './nemesis/nemesis.ts';
+import type { RunOptions } from './options.ts';
 import { PlainClient } from './plain-client.ts';
-import { shuffled } from './random.ts';
+import { planRun, type RunPlan } from './plan.ts';
 import { Scheduler } from './scheduler.ts';
 import { SdkClient } from './sdk-client.ts';
-import { Workload, type WorkloadOptions } from './workload.ts';
+import { Workload } from './workload.ts';
 
 export interface RunStats {
   readonly nodes: number;
@@ -34,23 +35,12 @@ export interface RunResult {
   readonly failure: Failure | null;
   readonly traceHash: string;
   readonly stats: RunStats;
+  /** Everything that was drawn beforehand; as `options.plan` it pins it. */
+  readonly plan: RunPlan;
+  /** The faults as they were done; as `options.script`, with the same seed and plan, they give the same run again. */
+  readonly script: readonly FaultAction[];
   /** One line an event, when the run was asked to keep them. */
   readonly trace: readonly string[];
-}
-
-/** What is drawn from the seed before anything runs. */
-export interface RunPlan {
-  readonly nodes: number;
-  readonly faults: readonly FaultKind[];
-  readonly seconds: number;
-  /** Which code each client runs: the SDK's session, or the simulator's own plain one. */
-  readonly clients: readonly ('sdk' | 'plain')[];
-  readonly workload: WorkloadOptions;
-  readonly giveUpUs: number;
-  /** Replicas that stay dead when the faults stop: never more than a quorum can do without. */
-  readonly leaveDown: readonly number[];
-  /** At the end everything loses its power once more, and must still have everything. */
-  readonly finalBlackout: boolean;
 }
 
 // Bounds of the phase without faults, in virtual seconds: well above every timeout of the protocol.
@@ -67,30 +57,6 @@ const acknowledgedPlenty = 800;
 const enduranceRoundsMax = 4;
 /** Fewer calls answered than this make a run hollow. */
 const acknowledgedMin = 50;
-
-export function planRun(random: RandomState, options: RunOptions): RunPlan {
-  const nodes = options.nodes ?? randomPick(random, [1, 3, 3, 3, 3, 3, 3, 5, 5, 5]);
-  const faults = options.faults ?? drawFaults(random, nodes);
-  const minority = Math.ceil(nodes / 2) - 1;
-  const down = randomChance(random, 0.3) ? randomInt(random, 0, minority) : 0;
-  const everyone = Array.from({ length: nodes }, (_, index) => index);
-  return {
-    nodes,
-    faults,
-    seconds: options.seconds ?? randomInt(random, 4, 10),
-    clients: Array.from({ length: randomInt(random, 2, 6) }, () => randomPick(random, ['sdk', 'plain'] as const)),
-    workload: {
-      keys: randomPick(random, [2, 4, 8]),
-      window: randomPick(random, [1, 1, 2, 4]),
-      thinkUs: randomPick(random, [10_000, 40_000, 100_000]),
-      readRate: randomPick(random, [0.2, 0.4, 0.6]),
-      sharedRate: randomPick(random, [0, 0.1]),
-    },
-    giveUpUs: randomPick(random, [1_000_000, 3_000_000, 8_000_000]),
-    leaveDown: faults.includes('rot') ? [] : shuffled(random, everyone).slice(0, down),
-    finalBlackout: randomChance(random, 0.3),
-  };
-}
 
 class Run {
   readonly cluster: Cluster;
@@ -119,18 +85,27 @@ class Run {
     this.nemesis = new Nemesis({
       cluster: this.cluster,
       workload: this.workload,
-      kinds: plan.faults,
-      clients: plan.clients.length,
-      seconds: plan.seconds,
+      plan,
+      script: options.script,
     });
   }
 
   /** Runs for so many virtual seconds at most, until `reached` or a failure; says whether `reached`. */
   private within(seconds: number, reached: () => boolean): boolean {
-    const { cluster } = this;
-    const until = cluster.scheduler.nowUs + seconds * 1_000_000;
+    const { cluster, nemesis } = this;
+    const { scheduler } = cluster;
+    const until = scheduler.nowUs + seconds * 1_000_000;
     let done = reached();
-    while (!done && cluster.failure === null && cluster.scheduler.step(until)) done = reached();
+    while (!done && cluster.failure === null) {
+      if (!scheduler.step(Math.min(until, nemesis.nextAtUs))) {
+        if (nemesis.nextAtUs > until) break;
+        // Faults come after everything due at their time: a list of them then needs no order numbers of events.
+        scheduler.runUntil(nemesis.nextAtUs);
+        nemesis.act();
+        if (nemesis.isCalm) break;
+      }
+      done = reached();
+    }
     return done && cluster.failure === null;
   }
 
@@ -144,7 +119,6 @@ class Run {
     nemesis.start();
     this.endure();
     if (cluster.failure !== null) return;
-    nemesis.collectAmbient();
     nemesis.stop(plan.leaveDown);
     this.recover();
     if (cluster.failure !== null) return;
@@ -164,8 +138,11 @@ class Run {
     for (let round = 0; round < enduranceRoundsMax && cluster.failure === null; round++) {
       if (round > 0) nemesis.ease();
       this.within(plan.seconds, () => answered(acknowledgedPlenty) && nemesis.struckAll);
-      if (answered(acknowledgedWanted)) return;
+      if (nemesis.isCalm || answered(acknowledgedWanted)) break;
     }
+    const failed = (): boolean => cluster.failure !== null;
+    if (!failed()) cluster.scheduler.runUntil(cluster.scheduler.nowUs, failed);
+    if (!failed()) nemesis.calm();
   }
 
   private stuck(what: string): void {
@@ -287,6 +264,8 @@ class Run {
         events: cluster.scheduler.steps,
         simulatedSeconds: cluster.scheduler.nowUs / 1_000_000,
       },
+      plan,
+      script: nemesis.executed,
       trace: cluster.trace.lines(),
     };
   }

@@ -80,10 +80,10 @@ export class Workload {
     return this.history.calls.filter((call) => call.end === null).length;
   }
 
-  /** The client's process dies with its calls; another starts in its place after a while. */
-  crashClient(index: number, downUs: number): void {
+  /** The client's process dies with its calls; another starts in its place after a while. False when there is no such client. */
+  crashClient(index: number, downUs: number): boolean {
     const client = this.clients[index];
-    if (client === undefined) return;
+    if (client === undefined) return false;
     this.epochs[index] = (this.epochs[index] ?? 0) + 1;
     const epoch = this.epochs[index];
     client.crash();
@@ -92,6 +92,7 @@ export class Workload {
       client.restart();
       if (this.ready) this.startLanes(index);
     });
+    return true;
   }
 
   private createTables(): void {

@@ -14,6 +14,24 @@ describe('one seed, one run', () => {
     expect(runSeed(12, { nodes: 3, seconds: 2 }, platformHasher).traceHash).not.toBe(once.traceHash);
   });
 
+  test('its plan and the list of its faults give the same run, without drawing any', () => {
+    for (const seed of [14, 15, 16]) {
+      const drawn = runSeed(seed, {}, platformHasher);
+      const pinned = JSON.parse(JSON.stringify({ plan: drawn.plan, script: drawn.script }));
+      const replayed = runSeed(seed, pinned, platformHasher);
+      expect(drawn.script.length).toBeGreaterThan(1);
+      expect(drawn.script.at(-1)?.kind).toBe('calm');
+      expect(replayed.traceHash).toBe(drawn.traceHash);
+      expect(replayed.script).toEqual(drawn.script);
+      expect(replayed.stats).toEqual(drawn.stats);
+      const [first] = drawn.script;
+      const fewer = runSeed(seed, { ...pinned, script: drawn.script.slice(0, 2) }, platformHasher);
+      expect(first).toBeDefined();
+      expect(fewer.traceHash).not.toBe(drawn.traceHash);
+      expect(fewer.failure?.kind ?? 'hollow').toBe('hollow');
+    }
+  });
+
   test('keeping the trace changes nothing, and a line says what happened', () => {
     const plain = runSeed(13, { nodes: 3, seconds: 2, faults: ['crash'] }, platformHasher);
     const kept = runSeed(13, { nodes: 3, seconds: 2, faults: ['crash'], recordTrace: true }, platformHasher);
