@@ -11,8 +11,14 @@ import {
 } from '@kimberlite/base';
 import { Host } from '@kimberlite/host';
 import type { KernelState } from '@kimberlite/kernel';
-import { formatLog, type Geometry } from '@kimberlite/log';
-import { encodeDurableState, initialDurableState, type Replica, type StateMachine } from '@kimberlite/vsr';
+import { formatLog, type Geometry, type LogMark } from '@kimberlite/log';
+import {
+  encodeDurableState,
+  initialDurableState,
+  type Replica,
+  type ReplicaMark,
+  type StateMachine,
+} from '@kimberlite/vsr';
 import {
   type Codec,
   createCodec,
@@ -40,7 +46,10 @@ export interface ClusterCounts {
   boots: number;
   crashes: number;
   midTurnCrashes: number;
+  /** Views of which a primary served, beyond the first. */
   viewChanges: number;
+  /** Boots while another replica was in a view change, or after a crash in the middle of one. */
+  restartsDuringViewChange: number;
   commits: number;
 }
 
@@ -73,7 +82,16 @@ export class Cluster {
   readonly codec: Codec;
   readonly hasher: Hasher;
   readonly nodes: number;
-  readonly counts: ClusterCounts = { boots: 0, crashes: 0, midTurnCrashes: 0, viewChanges: 0, commits: 0 };
+  readonly counts: ClusterCounts = {
+    boots: 0,
+    crashes: 0,
+    midTurnCrashes: 0,
+    viewChanges: 0,
+    restartsDuringViewChange: 0,
+    commits: 0,
+  };
+  /** Branches of the protocol and the log that were taken, by any replica. */
+  readonly marks = new Set<ReplicaMark | LogMark>();
   failure: Failure | null = null;
   /** Machines whose end is a fault of ours: a disk that was made to fail. */
   readonly expectedToStop = new Set<number>();
@@ -85,6 +103,9 @@ export class Cluster {
   private readonly members: readonly MemberAddress[];
   /** Ids of committed ops, as the first replica that knew them committed had them. */
   readonly committedIds = new Map<number, Checksum>();
+  private readonly fellInViewChange = new Set<number>();
+  /** By replica: was it in a view change when it was last looked at? */
+  private readonly changingView = new Set<number>();
   private highestNormalView = 0;
   private highestCommit = 0;
 
@@ -154,6 +175,10 @@ export class Cluster {
     const machine = this.machines[index];
     if (machine === undefined || machine.power !== 'off') return;
     this.counts.boots += 1;
+    if (this.fellInViewChange.has(index) || this.states.some((state) => state.status === 'view-change')) {
+      this.counts.restartsDuringViewChange += 1;
+    }
+    this.fellInViewChange.delete(index);
     this.note('boot', `replica ${index}`);
     const nonce = randomHex128(this.random);
     const seed = randomU32(this.random);
@@ -248,6 +273,7 @@ export class Cluster {
       sendClient: (_from, connection, frame) => this.links.sendToClient(connection, frame),
       closeClient: (_from, connection) => this.links.closeFromNode(connection),
       applied: () => {},
+      mark: (name) => this.marks.add(name),
       journal: (from, level, message, fields) => {
         this.note('journal', `replica ${from} ${level}: ${message} ${JSON.stringify(fields)}`);
       },
@@ -258,6 +284,7 @@ export class Cluster {
       },
       down: (from) => {
         this.counts.crashes += 1;
+        if (this.changingView.delete(from)) this.fellInViewChange.add(from);
         this.note('down', `replica ${from}`);
         this.network.reset(from);
         this.links.nodeDown(from, randomInt(this.random, 0, 3) === 0);
@@ -271,6 +298,8 @@ export class Cluster {
     const state = this.state(index);
     if (state === undefined) return;
     this.setup.options.plants?.turned?.(state, index);
+    if (state.status === 'view-change') this.changingView.add(index);
+    else this.changingView.delete(index);
     if (state.status === 'normal' && state.view > this.highestNormalView) {
       this.highestNormalView = state.view;
       this.counts.viewChanges += 1;

@@ -45,7 +45,8 @@ export type CallEnd =
 export class History {
   readonly calls: Call[] = [];
   private order = 0;
-  private answered = 0;
+  private commands = 0;
+  private queries = 0;
 
   invoke(call: Omit<Call, 'id' | 'invokedAt' | 'end'>): Call {
     const made: Call = { ...call, id: this.calls.length, invokedAt: ++this.order, end: null };
@@ -61,11 +62,21 @@ export class History {
 
   finish(call: Call, end: CallEnd): void {
     call.end = end;
-    if (end.type === 'ok' || end.type === 'rejected') this.answered += 1;
+    if (end.type !== 'ok' && end.type !== 'rejected') return;
+    if (call.type === 'get') this.queries += 1;
+    else this.commands += 1;
   }
 
-  /** Commands and reads that were answered. */
+  /** Commands that were acknowledged, rejections included. */
   get acknowledged(): number {
-    return this.answered;
+    return this.commands;
+  }
+
+  get reads(): number {
+    return this.queries;
+  }
+
+  get answered(): number {
+    return this.commands + this.queries;
   }
 }

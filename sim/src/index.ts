@@ -13,6 +13,7 @@ export {
   type SimulationReport,
   simulate,
 } from './entry.ts';
+export { type CoverageMark, coverageMarks } from './marks.ts';
 export { describeAction, type FaultAction } from './nemesis/action.ts';
 export { type RunPlan } from './plan.ts';
 export { type FaultKind, faultKinds, type Plants, type RunOptions } from './options.ts';

@@ -1,8 +1,8 @@
 import type { ReplicaId } from '@kimberlite/base';
 import type { Host, Ports } from '@kimberlite/host';
-import type { Completion, Disk } from '@kimberlite/log';
+import type { Completion, Disk, LogMark } from '@kimberlite/log';
 import type { KernelState } from '@kimberlite/kernel';
-import type { Effect, TimerName } from '@kimberlite/vsr';
+import type { Effect, ReplicaMark, TimerName } from '@kimberlite/vsr';
 import type { SimClock } from './clock.ts';
 import type { SimDisk } from './disk.ts';
 import type { Scheduled, Scheduler } from './scheduler.ts';
@@ -20,6 +20,7 @@ export interface MachineOutlets {
   readonly closeClient: (from: ReplicaId, connection: number, reason: string) => void;
   readonly applied: (from: ReplicaId, applied: Extract<Effect, { readonly type: 'apply-effects' }>) => void;
   readonly journal: (from: ReplicaId, level: string, message: string, fields: Record<string, unknown>) => void;
+  readonly mark: (name: ReplicaMark | LogMark) => void;
   readonly fatal: (from: ReplicaId, error: Error) => void;
   /** The machine went down, by an armed crash, by `crash`, or after `fatal`. */
   readonly down: (from: ReplicaId) => void;
@@ -162,6 +163,7 @@ export class Machine {
         write: (level, message, fields) => outlets.journal(replica, level, message, fields),
       },
       applied: { execute: (applied) => this.incarnation === incarnation && outlets.applied(replica, applied) },
+      mark: outlets.mark,
       fatal: (error) => this.incarnation === incarnation && this.power !== 'off' && outlets.fatal(replica, error),
     };
   }

@@ -17,13 +17,22 @@ import { Workload } from './workload.ts';
 
 export interface RunStats {
   readonly nodes: number;
+  /** Commands that were acknowledged, rejections included. */
   readonly acknowledged: number;
+  /** Queries that were answered. */
+  readonly reads: number;
   readonly unknown: number;
   readonly notApplied: number;
   readonly commits: number;
+  /** Since the phase of faults began; a replica alone has none. */
   readonly viewChanges: number;
+  /** Boots while another replica was in a view change, or after a crash in the middle of one. */
+  readonly restartsDuringViewChange: number;
   readonly crashes: number;
+  /** How often each kind struck. */
   readonly faults: Readonly<Record<string, number>>;
+  /** Names of the coverage marks that were hit (`coverageMarks` lists all there are). */
+  readonly marks: readonly string[];
   readonly messages: number;
   readonly events: number;
   readonly simulatedSeconds: number;
@@ -64,6 +73,7 @@ class Run {
   readonly nemesis: Nemesis;
   private readonly plan: RunPlan;
   private readonly clients: readonly ClusterClient[];
+  private viewChangesBefore = 0;
 
   constructor(seed: number, options: RunOptions, hasher: Hasher | undefined) {
     const setup = { seed, options, createCheckers, ...(hasher === undefined ? {} : { hasher }) };
@@ -116,6 +126,7 @@ class Run {
     });
     workload.start();
     if (!this.within(startSecondsMax, () => workload.ready)) return this.stuck('a healthy cluster did not start');
+    this.viewChangesBefore = cluster.counts.viewChanges;
     nemesis.start();
     this.endure();
     if (cluster.failure !== null) return;
@@ -134,7 +145,7 @@ class Run {
   private endure(): void {
     const { cluster, workload, plan } = this;
     const { nemesis } = this;
-    const answered = (calls: number): boolean => workload.history.acknowledged >= calls;
+    const answered = (commands: number): boolean => workload.history.acknowledged >= commands;
     for (let round = 0; round < enduranceRoundsMax && cluster.failure === null; round++) {
       if (round > 0) nemesis.ease();
       this.within(plan.seconds, () => answered(acknowledgedPlenty) && nemesis.struckAll);
@@ -172,8 +183,8 @@ class Run {
   /** The phase of liveness: a quorum is well again, so everything must work, end and agree. */
   private recover(): void {
     const { workload, cluster } = this;
-    const before = workload.history.acknowledged;
-    const enough = (): boolean => workload.history.acknowledged >= before + recoveredCallsMin;
+    const before = workload.history.answered;
+    const enough = (): boolean => workload.history.answered >= before + recoveredCallsMin;
     if (!this.within(recoverySecondsMax, enough)) return this.stuck('the faults stopped, and nothing is answered');
     workload.running = false;
     const ended = (): boolean => this.clients.every((client) => client.inFlight === 0);
@@ -254,12 +265,15 @@ class Run {
       stats: {
         nodes: plan.nodes,
         acknowledged: workload.history.acknowledged,
+        reads: workload.history.reads,
         unknown: ends.filter((type) => type === 'unknown').length,
         notApplied: ends.filter((type) => type === 'not-applied').length,
         commits: cluster.counts.commits,
-        viewChanges: cluster.counts.viewChanges,
+        viewChanges: plan.nodes === 1 ? 0 : cluster.counts.viewChanges - this.viewChangesBefore,
+        restartsDuringViewChange: plan.nodes === 1 ? 0 : cluster.counts.restartsDuringViewChange,
         crashes: cluster.counts.crashes,
         faults: Object.fromEntries([...nemesis.fired].sort(([a], [b]) => (a < b ? -1 : 1))),
+        marks: [...cluster.marks].sort(),
         messages: cluster.network.counts.sent,
         events: cluster.scheduler.steps,
         simulatedSeconds: cluster.scheduler.nowUs / 1_000_000,

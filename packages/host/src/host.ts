@@ -120,8 +120,9 @@ export class Host<State> {
     assert(this.phase === 'new', 'a host starts once');
     this.phase = 'opening';
     const { cluster, replica, hasher, crc32 } = this.options;
-    const { disk } = this.ports;
-    openLog({ disk, hasher, crc32, cluster, replica, onFatal: (error) => this.fail(error) }, (result) => {
+    const { disk, mark } = this.ports;
+    const listener = mark === undefined ? {} : { mark };
+    openLog({ disk, hasher, crc32, cluster, replica, onFatal: (error) => this.fail(error), ...listener }, (result) => {
       if (this.phase !== 'opening') return;
       if (!result.ok) return this.fail(new Error(result.error.message));
       this.boot(result.value);
@@ -220,6 +221,7 @@ export class Host<State> {
         durable: durable.value,
         recovered,
         ...(timing === undefined ? {} : { timing }),
+        ...(this.ports.mark === undefined ? {} : { mark: this.ports.mark }),
       });
       this.ports.journal.write('info', 'log recovered', {
         head: recovered.head,

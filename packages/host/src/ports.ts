@@ -1,6 +1,6 @@
 import type { ReplicaId } from '@kimberlite/base';
-import type { Disk } from '@kimberlite/log';
-import type { ClockReading, Effect, TimerName } from '@kimberlite/vsr';
+import type { Disk, LogMark } from '@kimberlite/log';
+import type { ClockReading, Effect, ReplicaMark, TimerName } from '@kimberlite/vsr';
 
 /** A client's connection as the shell numbers it; never used again after it closed. */
 export type ConnectionId = number;
@@ -60,6 +60,8 @@ export interface Ports {
   readonly metrics: Metrics;
   readonly journal: Journal;
   readonly applied: AppliedEffects;
+  /** Hears which of the branches worth a test are taken. Left out where nobody counts them. */
+  readonly mark?: (name: ReplicaMark | LogMark) => void;
   /** The replica cannot go on (broken invariant, failed sync, a bad disk): the process ends, or the simulator says so. */
   readonly fatal: (error: Error) => void;
 }

@@ -1,10 +1,11 @@
 import { assert } from '@kimberlite/base';
+import type { MarkPort } from './coverage.ts';
 import type { Disk, DiskError } from './disk.ts';
 import { fileSizeBytes } from './file-header.ts';
 import { blockBytes, type FileKind, type Geometry, headerPlace, type Location, type LogIdentity } from './layout.ts';
 import { createNumberedFile } from './preallocation.ts';
 
-export interface FileAllocatorOptions {
+export interface FileAllocatorOptions extends MarkPort {
   readonly disk: Disk;
   readonly identity: LogIdentity;
   readonly geometry: Geometry;
@@ -117,6 +118,7 @@ export class FileAllocator {
       if (result.ok) this.made(kind);
       else if (this.needed[kind] || result.error.code !== 'no-space') return this.options.onFailure(result.error);
       else {
+        this.options.mark?.('low-on-space');
         this.lowOnSpace = true;
         this.restAppends[kind] = retryAppends;
       }

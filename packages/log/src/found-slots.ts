@@ -1,4 +1,5 @@
 import { assert, prepareHeaderBytes } from '@kimberlite/base';
+import type { MarkPort } from './coverage.ts';
 import { decodeHeaderRecord, encodeHeaderRecord, type HeaderRecord } from './header-record.ts';
 import {
   blockBytes,
@@ -31,6 +32,7 @@ export class FoundSlots {
   readonly usedEnd = new Map<number, number>();
   private readonly geometry: Geometry;
   private readonly identity: LogIdentity;
+  private readonly mark: Required<MarkPort>['mark'];
   private readonly records = new Map<number, Uint8Array>();
   /** Each record is checked once: restarts look at every one several times. */
   private readonly decoded = new Map<number, (HeaderRecord | undefined)[]>();
@@ -39,8 +41,9 @@ export class FoundSlots {
   /** Places that header records name in one segment, made when the scan of that segment meets damage. */
   private claims: { readonly segment: number; readonly lengths: ReadonlyMap<number, number> } | null = null;
 
-  constructor(geometry: Geometry, identity: LogIdentity) {
+  constructor(geometry: Geometry, identity: LogIdentity, { mark }: MarkPort = {}) {
     this.geometry = geometry;
+    this.mark = mark ?? ((): void => {});
     this.identity = identity;
   }
 
@@ -156,8 +159,14 @@ export class FoundSlots {
         // Of another id and older than the record: the record's own prepare is damaged, and stays the one wanted here.
         if (!same && isBehind(record.place, place)) this.index.clear(op);
         else repairs.push({ op, place });
-      } else if (record.state === 'bad' && this.mayHideNewer(op, place)) this.index.clear(op);
-      else repairs.push({ op, place });
+        this.mark('header-record-moved');
+      } else if (record.state === 'bad' && this.mayHideNewer(op, place)) {
+        this.mark('newer-prepare-may-be-hidden');
+        this.index.clear(op);
+      } else {
+        this.mark(record.state === 'bad' ? 'header-record-rebuilt' : 'header-record-completed');
+        repairs.push({ op, place });
+      }
     }
     return repairs;
   }

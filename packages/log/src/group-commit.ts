@@ -1,5 +1,6 @@
 import { assert, type Prepare } from '@kimberlite/base';
 import { together } from './completion.ts';
+import type { MarkPort } from './coverage.ts';
 import type { Disk, DiskError } from './disk.ts';
 import type { FileAllocator } from './file-allocator.ts';
 import { encodeHeaderRecord } from './header-record.ts';
@@ -28,7 +29,7 @@ interface Placed {
   readonly place: Location;
 }
 
-export interface GroupCommitOptions {
+export interface GroupCommitOptions extends MarkPort {
   readonly disk: Disk;
   readonly identity: LogIdentity;
   readonly geometry: Geometry;
@@ -70,6 +71,7 @@ export class GroupCommit {
 
   /** An intact prepare is never written again: it is durable, or it would not be in the index. */
   private confirm(place: Location, done: () => void): void {
+    this.options.mark?.('prepare-there-already');
     this.known += 1;
     this.options.disk.sync(fileName('segment', place.segment), (synced) => {
       if (this.stopped) return;
@@ -128,7 +130,7 @@ export class GroupCommit {
     const { group, sizeBytes } = this.takeBodies();
     const first = group[0];
     // The next file is being made; the allocator calls `pump` when it is there.
-    if (first === undefined) return;
+    if (first === undefined) return this.options.mark?.('append-waits-for-file');
     const bytes = new Uint8Array(sizeBytes);
     for (const { prepare, place } of group) {
       encodeRecordInto(bytes, place.offset - first.place.offset, prepare, place, identity);
@@ -158,7 +160,10 @@ export class GroupCommit {
     const ops = new Set<number>();
     let count = 0;
     for (const { prepare } of this.headers) {
-      if (ops.has(prepare.header.op)) break;
+      if (ops.has(prepare.header.op)) {
+        this.options.mark?.('headers-of-one-op-kept-apart');
+        break;
+      }
       ops.add(prepare.header.op);
       count += 1;
     }

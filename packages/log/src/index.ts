@@ -1,3 +1,4 @@
+export { type LogMark, logMarks } from './coverage.ts';
 export type * from './disk.ts';
 export { type FormatOptions, formatLog } from './format.ts';
 export type { HeaderRecord } from './header-record.ts';

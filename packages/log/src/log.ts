@@ -1,4 +1,5 @@
 import { assert, type Checksum, type Op, type Prepare } from '@kimberlite/base';
+import type { MarkPort } from './coverage.ts';
 import type { Disk, DiskError } from './disk.ts';
 import { FileAllocator } from './file-allocator.ts';
 import { GroupCommit } from './group-commit.ts';
@@ -23,7 +24,7 @@ export interface Log {
   readonly close: (done: () => void) => void;
 }
 
-export interface OpenLogOptions {
+export interface OpenLogOptions extends MarkPort {
   readonly disk: Disk;
   readonly identity: LogIdentity;
   readonly superblock: Superblock;
@@ -48,11 +49,10 @@ export class OpenLog implements Log {
   constructor(options: OpenLogOptions) {
     this.options = options;
     this.superblock = options.superblock;
-    const { disk, identity, index } = options;
     const { geometry } = options.superblock;
     const onFailure = (error: DiskError): void => this.fail(error);
     this.files = new FileAllocator({ ...options, geometry, onReady: () => this.commit.pump(), onFailure });
-    this.commit = new GroupCommit({ disk, identity, geometry, index, files: this.files, onFailure });
+    this.commit = new GroupCommit({ ...options, geometry, files: this.files, onFailure });
   }
 
   /** A failed write or sync is final: what the disk holds now is unknown (pitfall 27). */
@@ -82,9 +82,11 @@ export class OpenLog implements Log {
     if (place === null) return disk.size(superblockFile, () => finish(null));
     disk.read(fileName('segment', place.segment), place.offset, recordBytes(place.lengthBytes), (read) => {
       const prepare = read.ok ? decodeRecord(read.value, place, identity) : null;
+      const intact = prepare !== null && prepare.header.id === id;
+      if (!intact) this.options.mark?.('read-found-damage');
       // The next append of this prepare writes it anew, behind everything else.
-      if ((prepare === null || prepare.header.id !== id) && index.holds(op, id)) index.clear(op);
-      finish(prepare !== null && prepare.header.id === id ? prepare : null);
+      if (!intact && index.holds(op, id)) index.clear(op);
+      finish(intact ? prepare : null);
     });
   }
 

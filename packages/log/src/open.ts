@@ -1,5 +1,6 @@
 import { assert, type ClusterId, err, ok, type Result } from '@kimberlite/base';
 import { type Done, eachInTurn, inTurn, type Task } from './completion.ts';
+import type { MarkPort } from './coverage.ts';
 import type { Disk } from './disk.ts';
 import { checkFileHeader, encodeFileHeader, fileSizeBytes } from './file-header.ts';
 import { withDisk } from './format.ts';
@@ -20,10 +21,10 @@ import { type Log, OpenLog } from './log.ts';
 import { diskFailure, type LogError } from './log-error.ts';
 import { recoverLog, type Wanted } from './recovery.ts';
 import { type Damage, scanSegment } from './segment-scan.ts';
-import { chooseSuperblock, readSuperblockCopies, rewriteStaleCopies, type Superblock } from './superblock.ts';
+import { chooseSuperblock, isStale, readSuperblockCopies, rewriteStaleCopies, type Superblock } from './superblock.ts';
 import { readTolerant } from './tolerant-read.ts';
 
-export interface OpenOptions extends LogIdentity {
+export interface OpenOptions extends LogIdentity, MarkPort {
   readonly disk: Disk;
   /** Called at most once; nothing completes afterwards. */
   readonly onFatal: (error: Error) => void;
@@ -56,7 +57,7 @@ export function openLog(options: OpenOptions, done: (result: Result<OpenedLog, L
     if (!files.value.includes(superblockFile)) return done(err(notFormatted(files.value)));
     openSuperblock(options, files.value, (superblock) => {
       if (!superblock.ok) return done(superblock);
-      const found = new FoundSlots(superblock.value.geometry, options);
+      const found = new FoundSlots(superblock.value.geometry, options, options);
       const opening: Opening = { options, files: files.value, superblock: superblock.value, found };
       inTurn<LogError>(
         [
@@ -97,6 +98,7 @@ function openSuperblock(
       if (!chosen.ok) return done(chosen);
       const foreign = checkOwner(chosen.value, options.cluster, options.replica);
       if (foreign !== null) return done(err(foreign));
+      if (copies.value.some((copy) => isStale(copy, chosen.value))) options.mark?.('superblock-copy-rewritten');
       rewriteStaleCopies(disk, hasher, copies.value, chosen.value, (result) => done(result.ok ? chosen : result));
     });
   });
@@ -117,6 +119,7 @@ function checkOwner(superblock: Superblock, cluster: ClusterId, replica: number)
 function removeUnfinished({ options, files }: Opening, done: Done<LogError>): void {
   const { disk } = options;
   const unfinished = files.filter((file) => parseFileName(file)?.type === 'unfinished');
+  if (unfinished.length > 0) options.mark?.('unfinished-file-removed');
   // Also without leftovers: a name that was not synced yet may be all there is of a file in use.
   inTurn<LogError>(
     [
@@ -169,6 +172,7 @@ function openNumbered(opening: Opening, kind: FileKind, sequence: number, done: 
       if (verdict === 'version') {
         return done(err({ kind: 'version', message: `${file} was written by another version of this program.`, file }));
       }
+      options.mark?.('file-header-rewritten');
       const header = encodeFileHeader(expected, options);
       inTurn<LogError>(
         [withDisk((next) => disk.write(file, 0, header, next)), withDisk((next) => disk.sync(file, next))],
@@ -266,6 +270,8 @@ function repairHeaders(opening: Opening, done: Done<LogError>): void {
 function clearTornWrites({ options, found }: Opening, done: Done<LogError>): void {
   const { disk } = options;
   const torn = new Set(found.clearable());
+  if (torn.size > 0) options.mark?.('torn-write-cleared');
+  if (torn.size < found.damage.length) options.mark?.('damage-left-alone');
   for (const damage of found.damage) {
     if (!torn.has(damage)) found.noteUsed(damage.segment, damage.offset + damage.lengthBytes);
   }
@@ -297,7 +303,11 @@ function openedLog({ options, files, superblock, found }: Opening): OpenedLog {
     const { highest } = source;
     const slots = source;
     source = null;
-    return recoverLog({ highest, header: (op) => slots.header(op), body: (op) => slots.body(op) }, wanted);
+    const recovered = recoverLog({ highest, header: (op) => slots.header(op), body: (op) => slots.body(op) }, wanted);
+    if (recovered.slots.some((slot) => slot.state === 'faulty')) options.mark?.('slot-faulty');
+    if (recovered.slots.some((slot) => slot.state === 'missing')) options.mark?.('slot-torn');
+    if (!recovered.headCertain) options.mark?.('head-uncertain');
+    return recovered;
   };
   return { superblock: superblock.payload, log, recover };
 }

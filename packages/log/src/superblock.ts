@@ -155,6 +155,9 @@ export function writeSuperblock(
   writeCopies(disk, hasher, superblock, () => true, file, done);
 }
 
+export const isStale = (copy: SuperblockCopy | undefined, chosen: Superblock): boolean =>
+  copy === undefined || copy.state !== 'intact' || copy.superblock.sequence !== chosen.sequence;
+
 /** Writes again every copy that is not the chosen one, before anybody acts on it (pitfall 62). */
 export function rewriteStaleCopies(
   disk: Disk,
@@ -163,9 +166,5 @@ export function rewriteStaleCopies(
   chosen: Superblock,
   done: Done<LogError>,
 ): void {
-  const isStale = (copy: number): boolean => {
-    const found = copies[copy];
-    return found === undefined || found.state !== 'intact' || found.superblock.sequence !== chosen.sequence;
-  };
-  writeCopies(disk, hasher, chosen, isStale, superblockFile, done);
+  writeCopies(disk, hasher, chosen, (copy) => isStale(copies[copy], chosen), superblockFile, done);
 }

@@ -102,6 +102,8 @@ function applyRequest<S>(
       if (answers) refuseRequest(r, request, 'window-full');
       return;
     case 'skip':
+      r.mark('applied-twice-skipped');
+      return;
     case 'none':
       return;
     default:

@@ -71,6 +71,7 @@ export function clockVerdict<S>(r: Replica<S>): ClockVerdict {
   const withSelf = marzullo([own, ...overlapping]);
   if (withSelf !== null && withSelf.sources >= majority) return { type: 'agreed', interval: withSelf.shared };
   const without = marzullo(peers);
+  if (without !== null && without.sources >= majority) r.mark('clock-outvoted');
   return { type: without !== null && without.sources >= majority ? 'outvoted' : 'unknown' };
 }
 

@@ -70,7 +70,7 @@ function canonical(value: unknown): string {
  * its hash. Not meant to be decoded: equal bytes, equal replicas.
  */
 export function encodeReplica<S>(r: Replica<S>): Uint8Array {
-  const { machine, hasher, out, recovered, state, queries, last, ...rest } = r;
+  const { machine, hasher, mark, out, recovered, state, queries, last, ...rest } = r;
   const described = {
     ...rest,
     state: machine.stateHash(state),

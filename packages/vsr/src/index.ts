@@ -1,5 +1,6 @@
 export { decodeBatch, encodeBatch } from './batch.ts';
 export type * from './client.ts';
+export { type ReplicaMark, replicaMarks } from './coverage.ts';
 export { cloneReplica, encodeReplica, hashReplica } from './clone.ts';
 export { decodeDurableState, encodeDurableState, initialDurableState } from './durable-codec.ts';
 export type * from './durable-state.ts';

@@ -30,6 +30,7 @@ export function writeBody<S>(r: Replica<S>, op: number): void {
   if (slot.writing === prepare.header.id) return;
   // One write in flight per slot, or the older could land last (pitfall 46).
   if (slot.writing !== null || !slotsOpen(r)) {
+    r.mark('write-waits-its-turn');
     r.unwritten.add(op);
     return;
   }
@@ -47,10 +48,12 @@ export function writeWaiting<S>(r: Replica<S>): void {
 export function onLogWritten<S>(r: Replica<S>, op: number, id: Checksum): void {
   const slot = slotAt(r, op);
   if (slot.writing !== id) return;
+  if (slot.faulty) r.mark('faulty-slot-rewritten');
   r.slots.set(op, { durable: id, writing: null, faulty: false });
   r.unwritten.delete(op);
   // The log may want something else here by now (pitfalls 13, 45): then that is written, and nothing is acknowledged.
   if (idAt(r, op) !== id) {
+    r.mark('written-but-unwanted');
     writeBody(r, op);
     return;
   }

@@ -54,7 +54,10 @@ function onKnownPrepare<S>(r: Replica<S>, m: PrepareMessage): void {
   const id = idAt(r, header.op);
   if (id === null) return;
   assert(id === header.id, () => `two prepares for op ${header.op} in view ${m.view}`);
-  if (isDurableAt(r, header.op)) return acknowledge(r, header.op);
+  if (isDurableAt(r, header.op)) {
+    r.mark('duplicate-prepare-acked-again');
+    return acknowledge(r, header.op);
+  }
   // Not durable: the ack leaves when the write is done, never before (pitfall 45).
   if (bodyAt(r, header.op) === null) takeBody(r, m.prepare);
 }
@@ -71,6 +74,7 @@ function extendLog<S>(r: Replica<S>, prepare: PrepareMessage['prepare']): void {
 /** Keeps a prepare that came too early; the oldest gives way. */
 function stash<S>(r: Replica<S>, m: PrepareMessage): void {
   if (m.prepare.header.view !== m.view) return;
+  r.mark('prepare-came-too-early');
   r.stash.set(m.prepare.header.op, m);
   for (const [op] of r.stash) {
     if (r.stash.size <= 2 * pipelineMax) break;
@@ -150,6 +154,7 @@ export function hearBackup<S>(r: Replica<S>, from: number, view: number): boolea
   if (!isNormalPrimary(r) || view !== r.view || from === r.self) return false;
   r.heardUs[from] = r.now;
   if (r.silent && heardSince(r, r.now - r.timing.abdicateMs * 1000) >= r.quorums.replication) {
+    r.mark('heard-again');
     r.silent = false;
     r.waitingSinceUs = null;
     watchWaiting(r);
@@ -195,7 +200,10 @@ function forfeitIfStuck<S>(r: Replica<S>): void {
   if (r.applied === r.commit || r.applied !== r.progress.applied) {
     r.progress = { applied: r.applied, atUs: r.now };
     if (!r.stopping) r.voted = false;
-  } else if (r.now - r.progress.atUs >= r.timing.forfeitMs * 1000) voteToLeave(r);
+  } else if (r.now - r.progress.atUs >= r.timing.forfeitMs * 1000) {
+    r.mark('primary-stuck-forfeits');
+    voteToLeave(r);
+  }
 }
 
 /** Ops that lack a quorum after a while go again to those that have not acked. A quiet or dead backup costs nothing else (pitfalls 33, 35). */
@@ -214,6 +222,7 @@ function resendPrepares<S>(r: Replica<S>): void {
     const { prepareResendMs, prepareResendCeilingMs } = r.timing;
     const pauseMs = backedOff(r, prepareResendMs, prepareResendCeilingMs, sent.attempts) * 0.8;
     if (prepare === null || r.now - sent.atUs < pauseMs * 1000) continue;
+    r.mark('prepare-sent-again');
     r.sent.set(op, { atUs: r.now, attempts: sent.attempts + 1 });
     for (const replica of otherReplicas(r)) {
       if (!hasReplica(r.acks.get(op) ?? 0, replica)) send(r, replica, prepareMessage(r, prepare));
@@ -242,5 +251,7 @@ export function onAbdicateTimer<S>(r: Replica<S>): void {
   if (r.waitingSinceUs === null) return;
   const windowUs = r.timing.abdicateMs * 1000;
   const waitedLong = r.now - r.waitingSinceUs >= windowUs;
-  if (waitedLong && heardSince(r, r.now - windowUs) < r.quorums.replication) r.silent = true;
+  if (!waitedLong || heardSince(r, r.now - windowUs) >= r.quorums.replication) return;
+  r.mark('gave-up-silently');
+  r.silent = true;
 }

@@ -65,26 +65,36 @@ function onClientRequest<S>(r: Replica<S>, request: ClientRequest): void {
   const { primary } = sessionRow(sessionFacts(r, request, { inFlight, queueFull }));
   switch (primary) {
     case 'resend-session':
+      r.mark('session-told-again');
       return replySession(r, request);
     case 'resend-outcome': {
+      r.mark('outcome-told-again');
       const outcome = r.sessions.get(request.client)?.outcomes.get(request.number);
       if (outcome !== undefined) replyOutcome(r, request, outcome);
       return;
     }
     case 'evicted':
+      r.mark('evicted');
       return notify(r, request.client, { type: 'evicted', session: request.session });
     case 'mismatch': {
+      r.mark('mismatch');
       const { session, number } = request;
       return notify(r, request.client, { type: 'mismatch', session, number });
     }
     case 'window-full':
     case 'overloaded':
+      r.mark(primary);
       return refuseRequest(r, request, primary);
-    case 'ignore':
     case 'silence':
+      r.mark(r.applied < request.session ? 'session-unknown-yet' : 'below-floor');
+      return;
+    case 'ignore':
       return;
     case 'admit':
-      if (clockVerdict(r).type !== 'agreed') return refuseRequest(r, request, 'clock-unsynchronized');
+      if (clockVerdict(r).type !== 'agreed') {
+        r.mark('clock-unsynchronized');
+        return refuseRequest(r, request, 'clock-unsynchronized');
+      }
       return admit(r, request);
     default:
       return unreachable(primary);
@@ -117,6 +127,7 @@ function admit<S>(r: Replica<S>, request: ClientRequest): void {
   if (request.session !== 0) raiseNext(r, admission, request.floor);
   if (request.number < admission.next) return;
   r.queuedCount++;
+  if (request.number > admission.next) r.mark('waits-for-predecessor');
   r.queuedBytes += requestBytes(request);
   admission.waiting.set(request.number, request);
   for (;;) {
@@ -189,6 +200,7 @@ export const prepareMessage = <S>(r: Replica<S>, prepare: Prepare) => ({
 /** Indexes the log above the applied op, inherited ops included, before anything is admitted (pitfall 56). */
 export function openAdmission<S>(r: Replica<S>): void {
   if (!isNormalPrimary(r) || r.serving || r.applied < r.commit) return;
+  if (r.head > r.applied) r.mark('inherited-requests-indexed');
   for (let op = r.applied + 1; op <= r.head; op++) {
     const prepare = r.bodies.get(op);
     assert(prepare !== undefined, () => `the primary serves without op ${op}`);
@@ -215,6 +227,7 @@ export function requestLeft<S>(r: Replica<S>, request: ClientRequest): void {
 
 /** Empties the queue and the gaps; none of it was prepared, so all of it is certainly not admitted. */
 export function refuseQueued<S>(r: Replica<S>, reason: RefusalReason): void {
+  if (r.queue.length > 0) r.mark('queued-then-refused');
   for (const request of r.queue) {
     refuseRequest(r, request, reason);
     const admission = r.admissions.get(admissionKey(request));

@@ -61,11 +61,15 @@ function onLinearizableQuery<S>(r: Replica<S>, query: ClientQuery): void {
   r.queries.set(key, { query, needed, round: r.nextRound, deadlineUs: deadline(r), ordered, captured });
   r.wantedRound = r.nextRound;
   if (!ordered) {
+    r.mark('read-ordered-behind-request');
     const after = requestKey(query, query.after);
     const waiting = r.queriesAfter.get(after);
     if (waiting === undefined) r.queriesAfter.set(after, [key]);
     else waiting.push(key);
-  } else if (captured === null) r.queriesBehind.add(key);
+  } else if (captured === null) {
+    r.mark('read-waits-for-state');
+    r.queriesBehind.add(key);
+  }
   armTimer(r, 'read-round', r.timing.queryExpiryMs);
 }
 
@@ -174,6 +178,7 @@ export function onReadRoundTimer<S>(r: Replica<S>): void {
   disarm(r, 'read-round');
   for (const [key, q] of r.queries) {
     if (q.deadlineUs > r.now) break;
+    r.mark('read-expired');
     r.queries.delete(key);
     refuseQuery(r, q.query, 'unavailable');
   }
@@ -196,6 +201,7 @@ function dropStaleOrder<S>(r: Replica<S>): void {
 
 /** Row "fail", the view was left: a read started in it does not complete in another (pitfall 13). */
 export function refuseQueries<S>(r: Replica<S>, reason: RefusalReason): void {
+  if (r.queries.size > 0) r.mark('read-left-with-its-view');
   for (const [, q] of r.queries) refuseQuery(r, q.query, reason);
   r.queries.clear();
   r.queriesAfter.clear();

@@ -59,15 +59,21 @@ export function onStart<S>(r: Replica<S>): void {
 }
 
 function restart<S>(r: Replica<S>, action: RestartAction): void {
-  if (action === 'recovering-head') return askForStartView(r, r.view);
+  if (action === 'recovering-head') {
+    r.mark('restarted-unsure-of-head');
+    return askForStartView(r, r.view);
+  }
   r.status = 'view-change';
   switch (action) {
     case 'next-view-alone':
       refuseDamage(r);
+      r.mark('restarted-alone');
       return enterView(r, r.view + 1);
     case 'next-view':
+      r.mark('restarted-as-primary');
       return enterView(r, r.view + 1);
     case 'resume-view-change':
+      r.mark('restarted-in-view-change');
       setTimer(r, 'view-change', jittered(r, r.timing.viewChangeMs));
       return sendDoViewChange(r);
     case 'normal':
@@ -85,6 +91,7 @@ function loadLog<S>(r: Replica<S>): void {
     if (state === 'durable') r.slots.set(op, { ...emptySlot, durable: id });
     // The mark stays with the slot until it is rewritten (pitfall 48).
     else if (state === 'faulty') r.slots.set(op, { ...emptySlot, faulty: true });
+    if (state === 'faulty') r.mark('damage-found-at-boot');
     if (id !== null) setEntry(r, op, id, header);
   }
   for (const { op, id, header } of r.suffix) if (id !== null && op <= head) setEntry(r, op, id, header);
@@ -110,6 +117,7 @@ function linkDown<S>(r: Replica<S>): void {
     if (parent === null || idAt(r, linked - 1) !== parent) break;
     linked--;
   }
+  if (linked > 1) r.mark('broken-chain-dropped');
   for (let op = 1; op < Math.min(linked, r.head); op++) dropEntry(r, op);
   extendLinks(r);
 }

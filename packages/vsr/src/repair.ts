@@ -109,6 +109,7 @@ function fetchHeaders<S>(r: Replica<S>): void {
   const id = idAt(r, r.linkedLow);
   if (id === null) return;
   const peer = peerFor(r, attempts);
+  r.mark('headers-fetched');
   r.headerFetch = { high: r.linkedLow, peer, sentUs: r.now, attempts };
   send(r, peer, {
     type: 'request-headers',
@@ -141,6 +142,7 @@ function fetchBody<S>(r: Replica<S>, op: number, load: Map<number, number>): voi
   if (same && !isLate(r, pending.sentUs)) return;
   if (same) missed(r, pending.peer);
   const attempts = same ? pending.attempts + 1 : 0;
+  if (attempts > 0) r.mark('repair-asks-another-peer');
   const holders = likelyHolders(r, op, id);
   // Spread: op by op another peer begins, unless it is known who has it.
   const peer = peerFor(r, holders.length > 0 ? attempts : attempts + op, holders);
@@ -221,6 +223,7 @@ function onUnreadable<S>(r: Replica<S>, op: number, id: Checksum): void {
   const slot = slotAt(r, op);
   if (slot.durable !== id) return;
   if (r.replicaCount === 1) throw new Error(`op ${op} cannot be read, and there is no other replica to repair it from`);
+  r.mark('unreadable-at-runtime');
   r.slots.set(op, { ...slot, durable: null, faulty: true });
   if (op <= r.applied) r.damaged.add(op);
   writeBody(r, op);
@@ -257,6 +260,7 @@ export function onRequestHeaders<S>(r: Replica<S>, m: RequestHeadersMessage): vo
   // Below the window in memory: the log itself is read, header by header.
   if (m.high >= r.logLow && slotAt(r, m.high).durable !== m.highId) return;
   if (!read(r, m.high, m.highId, {})) return;
+  r.mark('headers-read-from-log');
   r.walks.set(m.from, { low: m.low, op: m.high, id: m.highId, headers: [] });
 }
 

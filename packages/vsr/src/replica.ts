@@ -15,6 +15,7 @@ import {
 } from '@kimberlite/base';
 import type { ClientQuery, ClientRequest } from './client.ts';
 import type { ClockSample } from './clock.ts';
+import type { ReplicaMark } from './coverage.ts';
 import type { DurableState, DurableSuffixEntry } from './durable-state.ts';
 import type { Effect } from './effect.ts';
 import type { ClockReading } from './event.ts';
@@ -121,6 +122,8 @@ export interface Replica<S> {
   readonly root: PrepareHeader;
   /** Drawn at this boot; an answer to an earlier boot's question does not carry it. */
   readonly nonce: string;
+  /** Hears which of the branches in coverage.ts are taken. No part of the state. */
+  readonly mark: (name: ReplicaMark) => void;
 
   /**
    * normal: the log is that of `view`, both durable. view-change: `view` was joined, its log not yet installed.
@@ -301,7 +304,11 @@ export interface ReplicaOptions<S> {
   /** What the log found in its slots. */
   readonly recovered: RecoveredLog;
   readonly timing?: Partial<Timing>;
+  /** Left out: nobody listens. */
+  readonly mark?: (name: ReplicaMark) => void;
 }
+
+const unheard = (): void => {};
 
 /** A replica that has just booted. Its first event is `start`. */
 export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
@@ -318,6 +325,7 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     timing: { ...defaultTiming, ...options.timing },
     root,
     nonce: options.nonce,
+    mark: options.mark ?? unheard,
     status: 'recovering-head',
     view: durable.view,
     logView: durable.logView,

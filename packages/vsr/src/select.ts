@@ -1,4 +1,5 @@
 import { assert, type Checksum, type PrepareHeader } from '@kimberlite/base';
+import type { ReplicaMark } from './coverage.ts';
 import type { DoViewChangeMessage, SuffixMark } from './message.ts';
 import type { Quorums } from './quorum.ts';
 
@@ -30,6 +31,7 @@ export interface SelectionInput {
   readonly replicaCount: number;
   readonly quorums: Quorums;
   readonly pipelineMax: number;
+  readonly mark?: (name: ReplicaMark) => void;
 }
 
 const markAt = (d: DoViewChangeMessage, op: number): SuffixMark | null =>
@@ -70,11 +72,12 @@ export function heldBy(d: DoViewChangeMessage, entry: SelectedEntry): boolean {
 }
 
 export function select(input: SelectionInput): Selection {
-  const { dvcs, replicaCount, quorums, pipelineMax } = input;
+  const { dvcs, replicaCount, quorums, pipelineMax, mark } = input;
   if (dvcs.length < quorums.viewChange) return { type: 'wait', reason: 'quorum', alarm: false };
   const logView = Math.max(...dvcs.map((d) => d.logView));
   // By highest log view, not by the longest log or the highest op (pitfall 8).
   const candidates = dvcs.filter((d) => d.logView === logView);
+  if (candidates.length < dvcs.length) mark?.('older-log-view-outranked');
   let head = Math.max(...candidates.map((d) => d.head));
   const commit = Math.max(head - pipelineMax, 0, ...dvcs.map((d) => d.commit));
   assert(head >= commit, () => `op ${commit} is committed, but the highest log view ends at ${head}`);
@@ -84,11 +87,13 @@ export function select(input: SelectionInput): Selection {
     assert(entry !== undefined, 'every op up to the head has an entry');
     const nacks = dvcs.filter((d) => nackedBy(d, entry)).length;
     if (nacks >= quorums.nack) {
+      mark?.('nacked-head');
       head = op - 1;
       break;
     }
     if (dvcs.some((d) => heldBy(d, entry))) continue;
     // Neither proof nor copy: more replicas may bring either. Never truncated.
+    mark?.('waits-for-more-replicas');
     return { type: 'wait', reason: 'undecided', alarm: dvcs.length === replicaCount };
   }
   // The head of a log is never blank: whoever can name it has to be heard first.
@@ -98,5 +103,7 @@ export function select(input: SelectionInput): Selection {
   const low = Math.max(1, Math.min(head, Math.max(commit, head - pipelineMax)));
   const suffix: SelectedEntry[] = [];
   for (let op = low; op <= head; op++) suffix.push(entries.get(op) ?? { op, id: null, header: null });
+  const undecided = suffix.filter((entry) => entry.op > commit);
+  if (!dvcs.some((d) => undecided.every((entry) => heldBy(d, entry)))) mark?.('union-of-logs');
   return { type: 'chosen', head, commit, suffix, timestamp: Math.max(...dvcs.map((d) => d.timestamp)) };
 }

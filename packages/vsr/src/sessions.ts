@@ -151,6 +151,7 @@ function countBytes<S>(r: Replica<S>, entry: SessionEntry, by: number): void {
 function evict<S>(r: Replica<S>, client: ClientId): void {
   const entry = r.sessions.get(client);
   assert(entry !== undefined, 'a session that is evicted is there');
+  r.mark('evicted-to-make-room');
   countBytes(r, entry, -entry.outcomeBytes);
   r.sessions.delete(client);
 }

@@ -69,6 +69,7 @@ export function onStartViewChange<S>(r: Replica<S>, m: StartViewChangeMessage): 
   r.votes.set(m.from, { view: m.view, receivedUs: r.now });
   // The primary itself asks to be replaced: nobody needs to wait for missing heartbeats.
   const handOver = isNormalBackup(r) && m.from === primaryOf(r, r.view);
+  if (handOver) r.mark('hand-over');
   if (handOver && !r.voted) voteToLeave(r);
   else countVotes(r);
 }
@@ -78,6 +79,7 @@ function countVotes<S>(r: Replica<S>): void {
   let voters = r.voted ? withReplica(0, r.self) : 0;
   for (const [replica, vote] of r.votes) {
     const live = r.now - vote.receivedUs <= r.timing.voteWindowMs * 1000;
+    if (!live && vote.view === r.view) r.mark('vote-expired');
     if (live && vote.view === r.view) voters = withReplica(voters, replica);
   }
   if (sizeOf(voters) >= r.quorums.viewChange) enterView(r, r.view + 1);
@@ -89,6 +91,7 @@ export function onHeartbeatTimeout<S>(r: Replica<S>): void {
   const slept = r.now - r.heartbeatDueUs > heartbeatMs * 1000;
   // Once a silence, or a machine that is always late would never vote.
   r.heartbeatDueUs = Number.MAX_SAFE_INTEGER;
+  if (slept) r.mark('slept-through-heartbeats');
   // It was this replica that slept: heartbeats may be waiting to be read, and they come after the timers.
   if (slept) return setTimer(r, 'heartbeat-timeout', jittered(r, 2 * heartbeatMs));
   setTimer(r, 'heartbeat-timeout', jittered(r, voteResendMs));
@@ -120,6 +123,7 @@ export function enterView<S>(r: Replica<S>, view: number): void {
   assert(r.status !== 'recovering-head', 'a replica unsure of its head takes no part in a view change');
   // Frozen from here on, across views and restarts, until a new log view is installed (pitfall 52).
   if (isSettled(r)) r.suffix = suffixOf(r, r.commit);
+  else r.mark('suffix-stays-frozen');
   leaveView(r);
   r.view = view;
   r.status = 'view-change';
@@ -207,6 +211,9 @@ function doViewChange<S>(r: Replica<S>): DoViewChangeMessage {
     // A blank op whose slot holds anything at all may be that very prepare.
     const uncertain = id === null && (slot.durable !== null || slot.writing !== null);
     const { present, nack } = markOf({ here: whereIs(r, op, id), faulty: slot.faulty || uncertain });
+    if (present && nack) r.mark('held-in-memory-only');
+    if (!present && !nack) r.mark('damaged-neither-held-nor-nacked');
+    if (id === null) r.mark('blank-op-reported');
     return { op, id, header, present, nack };
   });
   return {
@@ -239,6 +246,7 @@ export function onDoViewChange<S>(r: Replica<S>, m: DoViewChangeMessage): void {
   if (!isPrimary(r)) return;
   if (r.status === 'normal') {
     // Chosen already; the sender has missed start_view.
+    r.mark('late-do-view-change-answered');
     if (m.from !== r.self) send(r, m.from, startViewMessage(r, ''));
     return;
   }
@@ -250,8 +258,8 @@ export function onDoViewChange<S>(r: Replica<S>, m: DoViewChangeMessage): void {
 /** Rows 1 to 7. */
 function choose<S>(r: Replica<S>): void {
   const dvcs = [...r.dvcs.values()].sort((a, b) => a.from - b.from);
-  const { replicaCount, quorums } = r;
-  const selection = select({ dvcs, replicaCount, quorums, pipelineMax });
+  const { replicaCount, quorums, mark } = r;
+  const selection = select({ dvcs, replicaCount, quorums, pipelineMax, mark });
   if (selection.type === 'wait') return;
   if (isFarBehind(r, selection.commit)) return enterView(r, r.view + 1);
   const suffix = selection.suffix.map(({ op, id, header }) => ({ op: toOp(op), id, header }));
@@ -273,7 +281,9 @@ const isFarBehind = <S>(r: Replica<S>, commit: number): boolean =>
 function beginFetching<S>(r: Replica<S>): void {
   r.phase = 'fetching';
   finishFetching(r);
-  if (r.status === 'view-change') startRepair(r);
+  if (r.status !== 'view-change') return;
+  r.mark('inherited-bodies-fetched');
+  startRepair(r);
 }
 
 /** Row 9, once everything is here. */
@@ -386,6 +396,7 @@ export function onStartView<S>(r: Replica<S>, m: StartViewMessage): void {
   const row = startViewTable.find((candidate) => candidate.matches(facts));
   assert(row !== undefined, 'Table C is total');
   if (row.action === 'ignore') {
+    r.mark('late-start-view-ignored');
     if (r.status === 'normal') stopAsking(r);
     return;
   }
@@ -395,6 +406,7 @@ export function onStartView<S>(r: Replica<S>, m: StartViewMessage): void {
 
 /** Within its own view a log only grows (pitfall 1). */
 function extend<S>(r: Replica<S>, m: StartViewMessage, head: number): void {
+  r.mark('start-view-extends');
   const oldHead = r.head;
   const oldId = headId(r);
   for (const header of m.suffix) {
@@ -420,6 +432,9 @@ function extend<S>(r: Replica<S>, m: StartViewMessage, head: number): void {
 
 /** Installs the log of a view this replica was not normal in. */
 function install<S>(r: Replica<S>, m: StartViewMessage, head: number): void {
+  if (r.status === 'normal') r.mark('start-view-replaces-normal-log');
+  if (r.status === 'recovering-head')
+    r.mark(m.view === r.view ? 'start-view-for-this-boot' : 'start-view-ends-uncertainty');
   if (m.view > r.view || r.status === 'recovering-head') leaveView(r);
   r.view = m.view;
   installLog(
