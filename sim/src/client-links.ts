@@ -27,6 +27,8 @@ interface Connection {
   state: 'dialling' | 'open' | 'closed';
   toNodeAtUs: number;
   toClientAtUs: number;
+  /** What the client has not read yet, in order. */
+  readonly unread: { readonly run: () => void; readonly sizeBytes: number }[];
 }
 
 /** Until a side that hears nothing takes the connection for dead, when the network swallowed the goodbye. */
@@ -43,6 +45,8 @@ export class ClientLinks {
   private readonly nodeEnd: NodeEnd;
   private readonly connections = new Map<number, Connection>();
   private readonly cuts = new Set<string>();
+  /** Clients that read nothing just now. */
+  private readonly deaf = new Set<number>();
   private faults: LinkFaults = calmLink;
   private nextId = 1;
 
@@ -71,6 +75,7 @@ export class ClientLinks {
       state: 'dialling',
       toNodeAtUs: 0,
       toClientAtUs: 0,
+      unread: [],
     };
     this.connections.set(connection.id, connection);
     this.note('dial', connection, 0);
@@ -107,7 +112,7 @@ export class ClientLinks {
     const connection = this.connections.get(id);
     if (connection === undefined || connection.state !== 'open') return;
     this.note('client-reply', connection, digestBytes(frame));
-    this.toClient(connection, () => connection.end.received(frame));
+    this.toClient(connection, () => connection.end.received(frame), frame.length);
   }
 
   closeFromClient(id: number): void {
@@ -142,18 +147,36 @@ export class ClientLinks {
 
   heal(): void {
     this.cuts.clear();
+    for (const client of [...this.deaf]) this.deafen(client, false);
+  }
+
+  /** A client stops reading, or goes on and reads everything that has arrived. */
+  deafen(client: number, deaf: boolean): void {
+    if (deaf) this.deaf.add(client);
+    else this.deaf.delete(client);
+    if (deaf) return;
+    for (const connection of this.connections.values()) {
+      if (connection.client !== client) continue;
+      for (const { run } of connection.unread.splice(0)) if (connection.state === 'open') run();
+    }
+  }
+
+  /** Bytes that arrived and were not read. */
+  waitingBytes(id: number): number {
+    return this.connections.get(id)?.unread.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0) ?? 0;
   }
 
   private isCut(connection: Connection): boolean {
     return this.cuts.has(`${connection.client}/${connection.node}`);
   }
 
-  private toClient(connection: Connection, run: () => void): void {
+  private toClient(connection: Connection, run: () => void, sizeBytes = 0): void {
     const at = Math.max(connection.toClientAtUs, this.scheduler.nowUs + this.latencyUs());
     connection.toClientAtUs = at;
     this.scheduler.after(at - this.scheduler.nowUs, () => {
       if (connection.state !== 'open') return;
       if (this.isCut(connection)) this.breakAcross(connection);
+      else if (this.deaf.has(connection.client)) connection.unread.push({ run, sizeBytes });
       else run();
     });
   }

@@ -34,6 +34,10 @@ export class SimClock {
     this.monotonicBase = monotonicOriginUs;
   }
 
+  get wrong(): ClockError {
+    return this.error;
+  }
+
   /** Changes the error from now on; the wall clock jumps by the change of its skew. */
   setError(error: ClockError): void {
     this.rebase();

@@ -62,7 +62,7 @@ export interface ClusterSetup {
 }
 
 /** The smallest files the log allows, so that runs reach their ends. */
-const geometry: Geometry = { segmentBytes: 1_228_800, headerSlots: 256 };
+const geometry: Geometry = { segmentBytes: 1_228_800, headerSlots: 64 };
 
 const nothingDurable: DurableViews = { view: 0, logView: 0 };
 
@@ -93,8 +93,10 @@ export class Cluster {
   /** Branches of the protocol and the log that were taken, by any replica. */
   readonly marks = new Set<ReplicaMark | LogMark>();
   failure: Failure | null = null;
-  /** Machines whose end is a fault of ours: a disk that was made to fail. */
-  readonly expectedToStop = new Set<number>();
+  /** Asked when a process gives up: was its end a fault of ours, such as a disk that was made to fail? */
+  excuse: ((replica: number, error: Error) => boolean) | null = null;
+  /** Told of every input that a replica has handled. */
+  whenTurned: ((replica: number, state: Replica<KernelState>) => void) | null = null;
   private readonly setup: ClusterSetup;
   private readonly random: RandomState;
   private readonly checkers: readonly Checker[];
@@ -271,6 +273,7 @@ export class Cluster {
     return {
       sendPeer: (from, to, frame) => this.network.send(from, to, frame),
       sendClient: (_from, connection, frame) => this.links.sendToClient(connection, frame),
+      waitingBytes: (connection) => this.links.waitingBytes(connection),
       closeClient: (_from, connection) => this.links.closeFromNode(connection),
       applied: () => {},
       mark: (name) => this.marks.add(name),
@@ -278,7 +281,7 @@ export class Cluster {
         this.note('journal', `replica ${from} ${level}: ${message} ${JSON.stringify(fields)}`);
       },
       fatal: (from, error) => {
-        if (!this.expectedToStop.has(from)) this.fail('fatal', `replica ${from}: ${error.stack ?? error.message}`);
+        if (this.excuse?.(from, error) !== true) this.fail('fatal', `replica ${from}: ${error.stack ?? error.message}`);
         this.note('fatal', `replica ${from}: ${error.message}`);
         this.crash(from);
       },
@@ -298,6 +301,7 @@ export class Cluster {
     const state = this.state(index);
     if (state === undefined) return;
     this.setup.options.plants?.turned?.(state, index);
+    this.whenTurned?.(index, state);
     if (state.status === 'view-change') this.changingView.add(index);
     else this.changingView.delete(index);
     if (state.status === 'normal' && state.view > this.highestNormalView) {

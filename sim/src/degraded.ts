@@ -54,7 +54,7 @@ function measure(seed: number, nodes: number, fault: 'none' | 'dead' | 'stopped'
   const workload = new Workload({
     scheduler,
     clients,
-    options: { keys: 100, window: 2, thinkUs: 15_000, readRate: 0.3, sharedRate: 0 },
+    options: { keys: 100, window: 2, thinkUs: 15_000, plenty: Number.POSITIVE_INFINITY, readRate: 0.3, sharedRate: 0 },
     returned: (call) => cluster.tellReturned(call),
   });
   // No jitter anywhere: the faster of two backups with random delays beats one, whatever a protocol does.

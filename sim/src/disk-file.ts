@@ -78,6 +78,16 @@ export class SimDiskFile {
     else this.dirty.set(sector, versions.slice(durable));
   }
 
+  /** No crash can change these bytes any more. */
+  isSynced(offset: number, lengthBytes: number): boolean {
+    if (!this.everSynced) return false;
+    const last = Math.floor((offset + lengthBytes - 1) / simSectorBytes);
+    for (let sector = Math.floor(offset / simSectorBytes); sector <= last; sector++) {
+      if (this.dirty.has(sector)) return false;
+    }
+    return true;
+  }
+
   /** Flips a bit in the cache and in everything a crash may bring back. */
   flipBit(offset: number, bit: number): void {
     this.current[offset] = (this.current[offset] ?? 0) ^ (1 << bit);
@@ -87,10 +97,10 @@ export class SimDiskFile {
     }
   }
 
-  /** Power is gone: every sector that was not synced becomes one of its versions. */
-  loseUnsynced(random: RandomState): void {
+  /** Power is gone: every sector that was not synced becomes one of its versions, or the oldest. */
+  loseUnsynced(random: RandomState, everything = false): void {
     for (const [sector, versions] of this.dirty) {
-      const chosen = versions[randomInt(random, 0, versions.length - 1)];
+      const chosen = versions[everything ? 0 : randomInt(random, 0, versions.length - 1)];
       if (chosen !== undefined) this.current.set(chosen.bytes, sector * simSectorBytes);
     }
     this.dirty.clear();

@@ -21,6 +21,16 @@ export interface DiskFaults {
   capacityBytes: number;
 }
 
+/** Sees the calls of one disk as they arrive, and decides what becomes of a write. */
+export interface DiskWatcher {
+  readonly write: (file: string) => 'kept' | 'lost' | 'misdirected';
+  readonly sync: (file: string) => void;
+  /** With so many changes of names that are not durable. */
+  readonly syncDirectory: (changes: number) => void;
+  /** A call fails, by a fault or for want of space. */
+  readonly failed: (call: string, code: DiskError['code']) => void;
+}
+
 export const noFaults: DiskFaults = {
   latencyUs: [20, 120],
   syncLatencyUs: [200, 900],
@@ -70,6 +80,9 @@ export class SimDisk implements Disk {
   private changesSynced = 0;
   private flying = new Set<FlyingWrite>();
   private boot = 0;
+  watcher: DiskWatcher | null = null;
+  /** Of what was not synced, what survives the next crash; all of it when only the process ends. */
+  nextCrashKeeps: 'some' | 'nothing' | 'everything' = 'some';
 
   constructor(options: SimDiskOptions) {
     this.options = options;
@@ -96,6 +109,7 @@ export class SimDisk implements Disk {
       this.completed[kind] = (this.completed[kind] ?? 0) + 1;
       const outcome = act();
       if (outcome.ok) return done(outcome);
+      this.watcher?.failed(kind, outcome.error);
       done(err({ code: outcome.error, file, message: `${kind} ${file}: ${outcome.error} (simulated)` }));
     });
   }
@@ -128,10 +142,7 @@ export class SimDisk implements Disk {
       if (found === undefined) return err('missing');
       if (offset < 0 || offset + lengthBytes > found.current.length) return err('short');
       if (this.chance(this.faults.readErrorChance)) return err('io');
-      const last = Math.floor((offset + lengthBytes - 1) / simSectorBytes);
-      for (const sector of found.unreadable) {
-        if (sector >= Math.floor(offset / simSectorBytes) && sector <= last) return err('io');
-      }
+      if (this.isUnreadable(file, offset, lengthBytes)) return err('io');
       if (lengthBytes > 0 && this.chance(this.faults.rotChance)) {
         this.flipBit(file, offset + randomInt(this.random, 0, lengthBytes - 1), randomInt(this.random, 0, 7));
       }
@@ -143,6 +154,7 @@ export class SimDisk implements Disk {
     const target = this.names.get(file);
     const flying = target === undefined ? null : { file: target, offset, bytes: bytes.slice() };
     if (flying !== null) this.flying.add(flying);
+    const fate = this.watcher?.write(file) ?? 'kept';
     this.later('write', file, done, () => {
       if (flying === null) return err('missing');
       this.flying.delete(flying);
@@ -151,14 +163,15 @@ export class SimDisk implements Disk {
         flying.file.write(offset, flying.bytes, () => randomChance(this.random, 0.5));
         return err('io');
       }
-      if (!this.chance(this.faults.lostWriteChance)) flying.file.write(this.landing(flying), flying.bytes);
+      const lost = fate === 'lost' || this.chance(this.faults.lostWriteChance);
+      if (!lost) flying.file.write(this.landing(flying, fate === 'misdirected'), flying.bytes);
       return ok(undefined);
     });
   }
 
   /** Where a write really goes. */
-  private landing({ file, offset, bytes }: FlyingWrite): number {
-    if (!this.chance(this.faults.misdirectedWriteChance)) return offset;
+  private landing({ file, offset, bytes }: FlyingWrite, misdirected: boolean): number {
+    if (!misdirected && !this.chance(this.faults.misdirectedWriteChance)) return offset;
     const within = offset % simSectorBytes;
     const sectors = Math.floor((file.current.length - bytes.length - within) / simSectorBytes);
     return sectors < 0 ? offset : within + randomInt(this.random, 0, sectors) * simSectorBytes;
@@ -185,6 +198,7 @@ export class SimDisk implements Disk {
   sync(file: string, done: Completion<void>): void {
     const found = this.names.get(file);
     const point = found?.syncPoint() ?? 0;
+    this.watcher?.sync(file);
     this.later('sync', file, done, () => {
       if (found === undefined) return err('missing');
       if (this.chance(this.faults.syncErrorChance)) {
@@ -199,6 +213,7 @@ export class SimDisk implements Disk {
 
   syncDirectory(done: Completion<void>): void {
     const covered = this.changesSynced + this.changes.length;
+    this.watcher?.syncDirectory(this.changes.length);
     this.later('syncDirectory', '', done, () => {
       if (this.chance(this.faults.syncErrorChance)) return err('io');
       // Another sync may have ended since, and taken a first part of these away.
@@ -232,13 +247,16 @@ export class SimDisk implements Disk {
   /** Power is gone. What was under way never completes; of what was not synced, any part is lost. */
   crash(): void {
     this.kill();
+    const keeps = this.nextCrashKeeps;
+    this.nextCrashKeeps = 'some';
+    if (keeps === 'everything') return;
     const survivors = new Map(this.durableNames);
-    const kept = randomInt(this.random, 0, this.changes.length);
+    const kept = keeps === 'nothing' ? 0 : randomInt(this.random, 0, this.changes.length);
     for (const change of this.changes.slice(0, kept)) applyChange(survivors, change);
     this.changes = [];
     this.names = survivors;
     this.durableNames = new Map(survivors);
-    for (const file of new Set(survivors.values())) file.loseUnsynced(this.random);
+    for (const file of new Set(survivors.values())) file.loseUnsynced(this.random, keeps === 'nothing');
   }
 
   /** The process is gone and the machine goes on: its cache keeps every write that was done, and parts of those under way. */
@@ -288,9 +306,26 @@ export class SimDisk implements Disk {
     return this.names.get(file)?.current.length ?? 0;
   }
 
-  /** One byte as a read would see it; 0 outside the file. */
-  byteAt(file: string, offset: number): number {
-    return this.names.get(file)?.current[offset] ?? 0;
+  /** The file as reads see it now; not a copy. */
+  peek(file: string): Uint8Array | undefined {
+    return this.names.get(file)?.current;
+  }
+
+  /** A crash now would leave exactly these bytes under this name. */
+  isSynced(file: string, offset: number, lengthBytes: number): boolean {
+    const found = this.names.get(file);
+    return found !== undefined && this.durableNames.get(file) === found && found.isSynced(offset, lengthBytes);
+  }
+
+  /** The drive cannot read some of these bytes. */
+  isUnreadable(file: string, offset: number, lengthBytes: number): boolean {
+    const unreadable = this.names.get(file)?.unreadable;
+    if (unreadable === undefined || unreadable.size === 0) return false;
+    const last = Math.floor((offset + lengthBytes - 1) / simSectorBytes);
+    for (let sector = Math.floor(offset / simSectorBytes); sector <= last; sector++) {
+      if (unreadable.has(sector)) return true;
+    }
+    return false;
   }
 
   /** Contents as reads see them now. */

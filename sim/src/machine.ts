@@ -17,6 +17,7 @@ export interface CrashableDisk extends Disk {
 export interface MachineOutlets {
   readonly sendPeer: (from: ReplicaId, to: ReplicaId, frame: Uint8Array) => void;
   readonly sendClient: (from: ReplicaId, connection: number, frame: Uint8Array) => void;
+  readonly waitingBytes: (connection: number) => number;
   readonly closeClient: (from: ReplicaId, connection: number, reason: string) => void;
   readonly applied: (from: ReplicaId, applied: Extract<Effect, { readonly type: 'apply-effects' }>) => void;
   readonly journal: (from: ReplicaId, level: string, message: string, fields: Record<string, unknown>) => void;
@@ -50,6 +51,7 @@ export class Machine {
   private readonly timers = new Map<TimerName, Scheduled>();
   private held: (() => void)[] = [];
   private crashAfterCalls: number | null = null;
+  private whenArmedCrash: () => void = () => {};
 
   constructor(options: {
     readonly replica: ReplicaId;
@@ -90,9 +92,10 @@ export class Machine {
     this.outlets.down(this.replica);
   }
 
-  /** Crashes after that many more calls of ports, which may be in the middle of one turn. */
-  armCrash(calls: number): void {
+  /** Crashes after that many more calls of ports, which may be in the middle of one turn; then calls `struck`. */
+  armCrash(calls: number, struck: () => void = () => {}): void {
     this.crashAfterCalls = calls;
+    this.whenArmedCrash = struck;
   }
 
   disarm(): void {
@@ -138,6 +141,7 @@ export class Machine {
       return true;
     }
     this.crash();
+    this.whenArmedCrash();
     return false;
   }
 
@@ -147,7 +151,7 @@ export class Machine {
     return {
       network: { send: (to, frame) => live() && outlets.sendPeer(replica, to, frame) },
       clients: {
-        waitingBytes: () => 0,
+        waitingBytes: (connection) => outlets.waitingBytes(connection),
         send: (connection, frame) => live() && outlets.sendClient(replica, connection, frame),
         close: (connection, reason) => live() && outlets.closeClient(replica, connection, reason),
       },

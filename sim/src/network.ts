@@ -1,4 +1,5 @@
-import { type RandomState, randomChance, randomInt } from '@kimberlite/base';
+import { type RandomState, randomChance } from '@kimberlite/base';
+import { FrameArchive } from './frame-archive.ts';
 import { randomExponential } from './random.ts';
 import type { Scheduler } from './scheduler.ts';
 import { digestBytes, type Trace } from './trace.ts';
@@ -27,8 +28,6 @@ export const calmLink: LinkFaults = {
   bytesPerSecond: 0,
 };
 
-/** Old frames a link remembers, to send them again. */
-const replayFramesMax = 64;
 /** Frames under way on one link; more are dropped, as a bounded send queue does. */
 const linkFramesMax = 4096;
 
@@ -36,9 +35,11 @@ interface Link {
   cut: boolean;
   clogged: boolean;
   lastArrivalUs: number;
+  /** Until then it carries what was sent before, where a link carries only so many bytes a second. */
+  busyUntilUs: number;
   inFlight: number;
   readonly held: Uint8Array[];
-  readonly old: Uint8Array[];
+  readonly old: FrameArchive;
 }
 
 export interface NetworkCounts {
@@ -80,6 +81,8 @@ export class SimNetwork {
   private readonly links: Link[][];
   private readonly deliver: (from: number, to: number, frame: Uint8Array) => void;
   private faults: LinkFaults = calmLink;
+  /** Every link keeps some of what it carries, to send it again. */
+  keepsOld = false;
 
   constructor(options: {
     readonly scheduler: Scheduler;
@@ -96,9 +99,10 @@ export class SimNetwork {
         cut: false,
         clogged: false,
         lastArrivalUs: 0,
+        busyUntilUs: 0,
         inFlight: 0,
         held: [],
-        old: [],
+        old: new FrameArchive(),
       })),
     );
   }
@@ -145,21 +149,29 @@ export class SimNetwork {
       this.counts.duplicated += 1;
       this.arrive(from, to, link, frame);
     }
-    if (faults.replayRate === 0) return;
-    if (link.old.length < replayFramesMax) link.old.push(frame);
-    else link.old[randomInt(random, 0, replayFramesMax - 1)] = frame;
-    if (!randomChance(random, faults.replayRate)) return;
+    if (!this.keepsOld) return;
+    link.old.add(random, frame);
+    if (faults.replayRate > 0 && randomChance(random, faults.replayRate)) this.sendOld(from, to);
+  }
+
+  /** One frame of long ago arrives once more; false when none was kept. */
+  sendOld(from: number, to: number): boolean {
+    const link = this.links[from]?.[to];
+    const old = link?.old.draw(this.random) ?? null;
+    if (link === undefined || old === null || link.cut || link.inFlight >= linkFramesMax) return false;
     this.counts.replayed += 1;
-    const old = link.old[randomInt(random, 0, link.old.length - 1)];
-    if (old !== undefined) this.arrive(from, to, link, old);
+    this.arrive(from, to, link, old);
+    return true;
   }
 
   private arrive(from: number, to: number, link: Link, frame: Uint8Array): void {
     const { scheduler, faults } = this;
-    let at = scheduler.nowUs + randomLatencyUs(this.random, faults);
+    let sentUs = scheduler.nowUs;
     if (faults.bytesPerSecond > 0) {
-      at = Math.max(at, link.lastArrivalUs) + Math.ceil((frame.length / faults.bytesPerSecond) * 1_000_000);
+      sentUs = Math.max(sentUs, link.busyUntilUs) + Math.ceil((frame.length / faults.bytesPerSecond) * 1_000_000);
+      link.busyUntilUs = sentUs;
     }
+    let at = sentUs + randomLatencyUs(this.random, faults);
     if (at < link.lastArrivalUs) {
       if (faults.reorder) this.counts.reordered += 1;
       else at = link.lastArrivalUs;

@@ -3,32 +3,10 @@ import type { KernelState } from '@kimberlite/kernel';
 import type { Replica, StateMachine, Timing } from '@kimberlite/vsr';
 import type { CrashableDisk } from './machine.ts';
 import type { FaultAction } from './nemesis/action.ts';
+import type { FaultKind } from './nemesis/kinds.ts';
 import type { RunPlan } from './plan.ts';
 
-/** Kinds of fault a run may draw. */
-export const faultKinds = [
-  'loss',
-  'duplication',
-  'reordering',
-  'replay',
-  'slow-network',
-  'partition',
-  'isolate',
-  'one-way',
-  'bridge',
-  'clog',
-  'crash',
-  'crash-mid-turn',
-  'crash-all',
-  'pause',
-  'skew',
-  'clock-jump',
-  'client-crash',
-  'client-cut',
-  'slow-disk',
-  'rot',
-] as const;
-export type FaultKind = (typeof faultKinds)[number];
+export { type FaultKind, faultKinds } from './nemesis/kinds.ts';
 
 /**
  * Parts of a replica that a test may replace by a broken one, to see that a checker notices. The shipped code

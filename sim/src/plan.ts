@@ -1,8 +1,13 @@
 import { type RandomState, randomChance, randomInt, randomPick } from '@kimberlite/base';
 import { drawFaults } from './nemesis/draw.ts';
-import type { FaultKind, RunOptions } from './options.ts';
+import { type FaultKind, type FileTarget, fileTargets } from './nemesis/kinds.ts';
+import type { RunOptions } from './options.ts';
 import { shuffled } from './random.ts';
 import type { WorkloadOptions } from './workload.ts';
+
+/** How a replica may stay broken when the faults stop for the others. */
+export const brokenWays = ['down', 'paused', 'cut', 'deaf', 'mute', 'clogged'] as const;
+export type BrokenWay = (typeof brokenWays)[number];
 
 /**
  * What is drawn from the seed before anything runs. Plain JSON: a run's plan and the list of its faults pin
@@ -14,45 +19,86 @@ export interface RunPlan {
   readonly faults: readonly FaultKind[];
   /** Mean time between two faults that strike. */
   readonly meanIntervalUs: number;
+  /** How long faults last, more or less. */
+  readonly durationsUs: readonly number[];
   /** Virtual seconds of faults. */
   readonly seconds: number;
   /** Which code each client runs: the SDK's session, or the simulator's own plain one. */
   readonly clients: readonly ('sdk' | 'plain')[];
   readonly workload: WorkloadOptions;
   readonly giveUpUs: number;
-  /** Replicas that stay dead when the faults stop: never more than a quorum can do without. */
-  readonly leaveDown: readonly number[];
+  /** Replicas whose disks may be damaged at will: fewer than it takes to keep the others from going on. */
+  readonly weak: readonly number[];
+  /** What a write that is lost or misdirected belongs to: one kind of file a run, or two could hide an op. */
+  readonly silentTarget: FileTarget;
+  /** Replicas, of the weak, that stay broken when the faults stop for the rest. */
+  readonly broken: readonly { readonly replica: number; readonly how: BrokenWay }[];
+  /** At last they are mended too. Otherwise the run ends with them as they are. */
+  readonly mendsBroken: boolean;
   /** At the end everything loses its power once more, and must still have everything. */
   readonly finalBlackout: boolean;
+  /** The disks lose more than the protocol can do without: it may stop, and must not lie. */
+  readonly exceeds: boolean;
+  /** A run with fewer acknowledged commands is hollow. */
+  readonly acknowledgedMin: number;
+  /** So is one of fewer virtual seconds in all. */
+  readonly simulatedSecondsMin: number;
 }
+
+const secondsMin = 9;
+const damaging: ReadonlySet<FaultKind> = new Set(['rot', 'rot-header', 'rot-superblock', 'bad-sector']);
 
 /** The plan a seed draws, with whatever the options pin put in its place. */
 export function planRun(random: RandomState, options: RunOptions): RunPlan {
   const pinned = options.plan ?? {};
-  const nodes = options.nodes ?? pinned.nodes ?? randomPick(random, [1, 3, 3, 3, 3, 3, 3, 5, 5, 5]);
+  const nodes = options.nodes ?? pinned.nodes ?? randomPick(random, [1, 2, 3, 3, 3, 3, 3, 3, 3, 4, 5, 5, 5, 6]);
   const faults = options.faults ?? pinned.faults ?? drawFaults(random, nodes);
-  const minority = Math.ceil(nodes / 2) - 1;
-  const down = randomChance(random, 0.3) ? randomInt(random, 0, minority) : 0;
-  const everyone = Array.from({ length: nodes }, (_, index) => index);
-  const drawn: RunPlan = {
-    nodes,
-    faults,
-    // Short enough for every drawn kind to have its turn.
-    meanIntervalUs: randomPick(random, [100_000, 300_000, 600_000, 1_200_000]),
-    seconds: randomInt(random, 4, 10),
-    clients: Array.from({ length: randomInt(random, 2, 6) }, () => randomPick(random, ['sdk', 'plain'] as const)),
-    workload: {
-      keys: randomPick(random, [2, 4, 8]),
-      window: randomPick(random, [1, 1, 2, 4]),
-      thinkUs: randomPick(random, [10_000, 40_000, 100_000]),
-      readRate: randomPick(random, [0.2, 0.4, 0.6]),
-      sharedRate: randomPick(random, [0, 0.1]),
-    },
+  const seconds = options.seconds ?? pinned.seconds ?? randomInt(random, secondsMin, 12);
+  const weak = shuffled(
+    random,
+    Array.from({ length: nodes }, (_, index) => index),
+  ).slice(0, Math.ceil(nodes / 2) - 1);
+  const drawn = { ...drawPlan(random, { nodes, faults, seconds, weak }), ...pinned, nodes, faults, seconds };
+  // A plan that was cut down to fewer nodes still leaves a quorum unhurt.
+  const inside = drawn.weak.filter((replica) => replica < nodes).slice(0, weak.length);
+  return { ...drawn, weak: inside, broken: drawn.broken.filter(({ replica }) => inside.includes(replica)) };
+}
+
+function drawPlan(random: RandomState, known: Pick<RunPlan, 'nodes' | 'faults' | 'seconds' | 'weak'>): RunPlan {
+  const { faults, seconds, weak } = known;
+  const clients = Array.from({ length: randomInt(random, 2, 6) }, () => randomPick(random, ['sdk', 'plain'] as const));
+  const broken = randomChance(random, 0.5) ? weak.slice(0, randomInt(random, 1, 2)) : [];
+  const isShort = seconds < secondsMin;
+  return {
+    ...known,
+    meanIntervalUs: randomPick(random, [250_000, 500_000, 1_000_000]),
+    durationsUs: randomPick(random, [
+      [20_000, 150_000],
+      [20_000, 150_000, 500_000, 1_500_000],
+      [500_000, 1_500_000],
+    ]),
+    clients,
+    workload: drawWorkload(random, clients.length),
     giveUpUs: randomPick(random, [1_000_000, 3_000_000, 8_000_000]),
-    leaveDown: faults.includes('rot') ? [] : shuffled(random, everyone).slice(0, down),
+    silentTarget: randomPick(random, fileTargets),
+    broken: broken.map((replica) => ({ replica, how: randomPick(random, brokenWays) })),
+    mendsBroken: randomChance(random, 0.6),
     finalBlackout: randomChance(random, 0.3),
+    exceeds: faults.some((kind) => damaging.has(kind)) && randomChance(random, 0.06),
+    acknowledgedMin: isShort ? 20 * seconds : 200,
+    simulatedSecondsMin: isShort ? seconds : 10,
   };
-  const plan = { ...drawn, ...pinned, nodes, faults, seconds: options.seconds ?? pinned.seconds ?? drawn.seconds };
-  // A plan cut down to fewer nodes still leaves a quorum.
-  return { ...plan, leaveDown: plan.leaveDown.filter((replica) => replica < nodes).slice(0, minority) };
+}
+
+function drawWorkload(random: RandomState, clients: number): WorkloadOptions {
+  const window = randomPick(random, [1, 1, 2, 4]);
+  const callsPerSecond = randomPick(random, [60, 90, 130]);
+  return {
+    keys: randomPick(random, [2, 4, 8]),
+    window,
+    thinkUs: Math.floor((clients * window * 1_000_000) / callsPerSecond),
+    plenty: 220,
+    readRate: randomPick(random, [0.1, 0.2, 0.4]),
+    sharedRate: randomPick(random, [0, 0.1]),
+  };
 }

@@ -36,6 +36,8 @@ export interface RunStats {
   readonly messages: number;
   readonly events: number;
   readonly simulatedSeconds: number;
+  /** The disks lost more than the protocol can do without, and what became of it. */
+  readonly exceeded: 'no' | 'went-on' | 'stopped';
 }
 
 export interface RunResult {
@@ -60,12 +62,8 @@ const convergeSecondsMax = 20;
 const recoveredCallsMin = 20;
 /** Messages a second between any two replicas of an idle cluster: heartbeats, their answers, pings. */
 const idleMessagesPerPairMax = 150;
-/** Calls answered under faults that end the phase of faults, at its drawn length or before it. */
-const acknowledgedWanted = 200;
-const acknowledgedPlenty = 800;
-const enduranceRoundsMax = 4;
-/** Fewer calls answered than this make a run hollow. */
-const acknowledgedMin = 50;
+/** Times that the phase of faults goes on for half its length, for want of answers or of a fault that struck. */
+const extensionsMax = 8;
 
 class Run {
   readonly cluster: Cluster;
@@ -74,6 +72,10 @@ class Run {
   private readonly plan: RunPlan;
   private readonly clients: readonly ClusterClient[];
   private viewChangesBefore = 0;
+  /** The disks had lost too much to go on. */
+  private stopped = false;
+  /** Replicas that are not expected to work just now. */
+  private readonly brokenNow = new Set<number>();
 
   constructor(seed: number, options: RunOptions, hasher: Hasher | undefined) {
     const setup = { seed, options, createCheckers, ...(hasher === undefined ? {} : { hasher }) };
@@ -130,33 +132,39 @@ class Run {
     nemesis.start();
     this.endure();
     if (cluster.failure !== null) return;
-    nemesis.stop(plan.leaveDown);
+    nemesis.stop();
+    for (const { replica } of plan.broken) this.brokenNow.add(replica);
+    const over = (): boolean => cluster.failure !== null || this.stopped;
     this.recover();
+    if (!over() && plan.finalBlackout) this.blackout();
+    if (!over()) this.expectIdle();
     if (cluster.failure !== null) return;
-    if (plan.finalBlackout) this.blackout();
-    if (cluster.failure !== null) return;
-    this.expectIdle();
-    if (cluster.failure !== null) return;
-    cluster.tellEnded({ history: workload.history, replicas: cluster.states });
+    // A cluster that has stopped for good is judged by what clients saw until then.
+    cluster.tellEnded({ history: workload.history, replicas: this.stopped ? [] : this.well });
     if (cluster.failure === null) this.expectSubstance();
   }
 
-  /** The phase of faults: its drawn length, longer when little was answered, shorter when more than enough was. */
+  /** The phase of faults: its drawn length, and longer while too little was answered or a drawn kind has not struck. */
   private endure(): void {
-    const { cluster, workload, plan } = this;
-    const { nemesis } = this;
-    const answered = (commands: number): boolean => workload.history.acknowledged >= commands;
-    for (let round = 0; round < enduranceRoundsMax && cluster.failure === null; round++) {
-      if (round > 0) nemesis.ease();
-      this.within(plan.seconds, () => answered(acknowledgedPlenty) && nemesis.struckAll);
-      if (nemesis.isCalm || answered(acknowledgedWanted)) break;
-    }
+    const { cluster, workload, plan, nemesis } = this;
     const failed = (): boolean => cluster.failure !== null;
+    const enough = (): boolean => workload.history.acknowledged >= plan.acknowledgedMin && nemesis.struckAll;
+    this.within(plan.seconds, () => false);
+    for (let round = 0; round < extensionsMax && !nemesis.isCalm && !failed() && !enough(); round++) {
+      nemesis.ease();
+      this.within(plan.seconds / 2, enough);
+    }
     if (!failed()) cluster.scheduler.runUntil(cluster.scheduler.nowUs, failed);
     if (!failed()) nemesis.calm();
   }
 
+  /** Where the protocol was left what it needs, it has to go on; where it was not, it may stop, but not lie. */
   private stuck(what: string): void {
+    this.cluster.note('phase', `stuck: ${what}`);
+    if (this.nemesis.atlas.exceeded) {
+      this.stopped = true;
+      return;
+    }
     const lost = this.findLost();
     if (lost !== null)
       this.cluster.fail('nothing-lost', `op ${lost} was acknowledged and is on no disk any more; ${what}`);
@@ -190,27 +198,36 @@ class Run {
     const ended = (): boolean => this.clients.every((client) => client.inFlight === 0);
     if (!this.within(recoverySecondsMax, ended)) return this.stuck(`${workload.open} calls never end`);
     for (const client of this.clients) client.stop();
-    if (!this.within(convergeSecondsMax, () => this.converged())) this.stuck('the replicas do not converge');
+    if (!this.within(convergeSecondsMax, () => this.converged())) return this.stuck('the replicas do not converge');
     cluster.note('phase', 'converged');
+    if (this.brokenNow.size === 0 || !this.plan.mendsBroken) return;
+    this.brokenNow.clear();
+    this.nemesis.mend();
+    cluster.note('phase', 'mended');
+    if (!this.within(convergeSecondsMax, () => this.converged())) this.stuck('what was broken does not catch up');
   }
 
   private blackout(): void {
-    const { cluster, plan } = this;
+    const { cluster } = this;
     cluster.note('phase', 'blackout');
     cluster.machines.forEach((_, index) => cluster.crash(index));
     cluster.machines.forEach((_, index) => {
-      if (!plan.leaveDown.includes(index)) cluster.boot(index);
+      if (!this.brokenNow.has(index)) cluster.boot(index);
     });
     if (!this.within(convergeSecondsMax, () => this.converged()))
       this.stuck('after a blackout the replicas do not converge');
   }
 
+  /** The replicas that are well, each of them in every respect where the others are. */
+  private get well(): readonly Replica<KernelState>[] {
+    return this.cluster.states.filter((state) => !this.brokenNow.has(state.self));
+  }
+
   private converged(): boolean {
-    const { cluster, plan } = this;
-    const { states } = cluster;
-    const [first] = states;
-    if (first === undefined || states.length !== plan.nodes - plan.leaveDown.length) return false;
-    return states.every(
+    const { well, plan, brokenNow } = this;
+    const [first] = well;
+    if (first === undefined || well.length !== plan.nodes - brokenNow.size) return false;
+    return well.every(
       (state) =>
         state.status === 'normal' &&
         state.view === first.view &&
@@ -221,26 +238,32 @@ class Run {
     );
   }
 
+  /** A quiet cluster: few messages, and nothing moves. Lasts as long as the run has to. */
   private expectIdle(): void {
     const { cluster, plan } = this;
+    const { nowUs } = cluster.scheduler;
+    const seconds = Math.max(1, plan.simulatedSecondsMin - nowUs / 1_000_000);
     const before = cluster.network.counts.sent;
-    const { commit } = cluster.states[0] ?? { commit: 0 };
-    this.within(1, () => false);
+    const commit = this.well[0]?.commit ?? 0;
+    this.within(seconds, () => false);
     if (cluster.failure !== null) return;
-    const sent = cluster.network.counts.sent - before;
+    const sent = (cluster.network.counts.sent - before) / seconds;
     const bound = idleMessagesPerPairMax * plan.nodes * (plan.nodes - 1);
-    if (sent > bound) cluster.fail('liveness', `an idle cluster sent ${sent} messages in a second, more than ${bound}`);
+    if (sent > bound) cluster.fail('liveness', `an idle cluster sent ${sent} messages a second, more than ${bound}`);
     if (!this.converged()) this.stuck('an idle cluster fell apart');
-    if (cluster.states.some((state) => state.commit !== commit)) this.stuck('an idle cluster commits');
+    if (this.well.some((state) => state.commit !== commit)) this.stuck('an idle cluster commits');
   }
 
   /** A run in which nothing happened proves nothing (pitfall 44). */
   private expectSubstance(): void {
     const { cluster, workload, nemesis, plan } = this;
     const { acknowledged } = workload.history;
-    if (acknowledged < acknowledgedMin) cluster.fail('hollow', `only ${acknowledged} calls were answered`);
+    const hollow = (why: string): void => cluster.fail('hollow', why);
+    if (acknowledged < plan.acknowledgedMin) hollow(`only ${acknowledged} commands were acknowledged`);
+    const seconds = cluster.scheduler.nowUs / 1_000_000;
+    if (seconds < plan.simulatedSecondsMin) hollow(`it ran for ${seconds} virtual seconds only`);
     const silent = plan.faults.filter((kind) => !nemesis.fired.has(kind));
-    if (silent.length > 0) cluster.fail('hollow', `drawn, but never struck: ${silent.join(', ')}`);
+    if (silent.length > 0) hollow(`drawn, but never struck: ${silent.join(', ')}`);
   }
 
   private describe(): string {
@@ -277,6 +300,7 @@ class Run {
         messages: cluster.network.counts.sent,
         events: cluster.scheduler.steps,
         simulatedSeconds: cluster.scheduler.nowUs / 1_000_000,
+        exceeded: !nemesis.atlas.exceeded ? 'no' : this.stopped ? 'stopped' : 'went-on',
       },
       plan,
       script: nemesis.executed,

@@ -11,6 +11,8 @@ export interface WorkloadOptions {
   readonly window: number;
   /** Mean pause between the end of one call and the next. */
   readonly thinkUs: number;
+  /** Acknowledged commands after which the clients take their time: what a run costs, it costs in calls. */
+  readonly plenty: number;
   readonly readRate: number;
   /** Share of writes that carry an idempotency id which another client then uses for the same command. */
   readonly sharedRate: number;
@@ -31,6 +33,9 @@ const setup: readonly CommandInput[] = [
     }),
   ),
 ];
+
+/** How many times longer clients think once enough was acknowledged. */
+const slowdown = 4;
 
 interface Shared {
   readonly table: string;
@@ -80,10 +85,14 @@ export class Workload {
     return this.history.calls.filter((call) => call.end === null).length;
   }
 
-  /** The client's process dies with its calls; another starts in its place after a while. False when there is no such client. */
-  crashClient(index: number, downUs: number): boolean {
+  hasClient(index: number): boolean {
+    return this.clients[index] !== undefined;
+  }
+
+  /** The client's process dies with its calls; another starts in its place after a while. */
+  crashClient(index: number, downUs: number): void {
     const client = this.clients[index];
-    if (client === undefined) return false;
+    if (client === undefined) return;
     this.epochs[index] = (this.epochs[index] ?? 0) + 1;
     const epoch = this.epochs[index];
     client.crash();
@@ -92,7 +101,6 @@ export class Workload {
       client.restart();
       if (this.ready) this.startLanes(index);
     });
-    return true;
   }
 
   private createTables(): void {
@@ -118,7 +126,9 @@ export class Workload {
   }
 
   private later(index: number, epoch: number): void {
-    this.scheduler.after(randomInt(this.random, 0, 2 * this.options.thinkUs), () => {
+    const { thinkUs, plenty } = this.options;
+    const pauseUs = this.history.acknowledged < plenty ? thinkUs : slowdown * thinkUs;
+    this.scheduler.after(randomInt(this.random, 0, 2 * pauseUs), () => {
       if (this.running && this.epochs[index] === epoch) this.next(index, epoch);
     });
   }

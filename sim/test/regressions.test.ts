@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
-import { type FaultKind, faultKinds } from '../src/options.ts';
+import { type FaultKind, faultKinds, type RunOptions } from '../src/options.ts';
 import { runSeed } from '../src/run.ts';
 import { platformHasher } from './hasher.ts';
 
@@ -12,6 +12,9 @@ interface Regression {
   readonly nodes?: number;
   readonly faults?: readonly string[];
   readonly seconds?: number;
+  /** Of the run that found it, where its draws must not change any more. */
+  readonly plan?: RunOptions['plan'];
+  readonly script?: RunOptions['script'];
 }
 
 const folder = fileURLToPath(new URL('../regressions/', import.meta.url));
@@ -19,12 +22,16 @@ const files = readdirSync(folder).filter((name) => name.endsWith('.json'));
 const isFault = (name: string): name is FaultKind => faultKinds.some((kind) => kind === name);
 
 test.skipIf(files.length === 0).each(files)('%s stays fixed', (name) => {
-  const { bug, seed, nodes, faults, seconds }: Regression = JSON.parse(readFileSync(`${folder}${name}`, 'utf8'));
+  const { bug, seed, nodes, faults, seconds, plan, script }: Regression = JSON.parse(
+    readFileSync(`${folder}${name}`, 'utf8'),
+  );
   expect(bug).not.toBe('');
   const options = {
     ...(nodes === undefined ? {} : { nodes }),
     ...(faults === undefined ? {} : { faults: faults.filter(isFault) }),
     ...(seconds === undefined ? {} : { seconds }),
+    ...(plan === undefined ? {} : { plan }),
+    ...(script === undefined ? {} : { script }),
   };
   expect(runSeed(seed, options, platformHasher).failure).toBeNull();
 });

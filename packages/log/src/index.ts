@@ -11,7 +11,7 @@ export {
   type OpInspection,
   type SuperblockInspection,
 } from './inspect.ts';
-export { defaultGeometry, type Geometry, type Location, type LogIdentity } from './layout.ts';
+export { defaultGeometry, fileName, type Geometry, type Location, type LogIdentity } from './layout.ts';
 export type { Log } from './log.ts';
 export type { LogError } from './log-error.ts';
 export { type OpenedLog, type OpenOptions, openLog } from './open.ts';

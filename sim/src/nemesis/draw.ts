@@ -1,65 +1,65 @@
-import { type RandomState, randomChance, randomFloat, randomInt, randomPick } from '@kimberlite/base';
+import { type RandomState, randomChance, randomFloat, randomInt, randomPick, unreachable } from '@kimberlite/base';
+import { sessionsMax } from '@kimberlite/base';
 import type { Cluster } from '../cluster.ts';
-import { type FaultKind, faultKinds } from '../options.ts';
-import type { FaultAction, LinkEnds } from './action.ts';
+import type { RunPlan } from '../plan.ts';
+import type { FaultAction, Outage } from './action.ts';
+import type { Atlas } from './atlas.ts';
+import { type DamageKind, drawDamage } from './draw-disk.ts';
+import { drawLinks, type LinkShape } from './draw-links.ts';
+import { type FaultKind, faultKinds, faultTraits, type FileTarget, isAmbient } from './kinds.ts';
+
+/** Kinds of which a run has at least so many. */
+const kindsMin = 2;
 
 /** Swarm testing: each run draws which kinds are on, so that rare ones are not always drowned by common ones. */
 export function drawFaults(random: RandomState, nodes: number): readonly FaultKind[] {
-  const rate = randomPick(random, [0.1, 0.25, 0.4, 0.6]);
-  const possible = faultKinds.filter((kind) => nodes > 1 || !needsPeers.has(kind));
-  const drawn = possible.filter(() => randomChance(random, rate));
-  return drawn.length > 0 ? drawn : [randomPick(random, possible)];
+  const rate = randomPick(random, [0.05, 0.1, 0.2, 0.35]);
+  const possible = faultKinds.filter((kind) => nodes >= (faultTraits[kind].nodesMin ?? 1));
+  const drawn = new Set(possible.filter((kind) => randomChance(random, rate * (faultTraits[kind].weight ?? 1))));
+  // Most of what goes wrong goes wrong in a view change.
+  if (randomChance(random, 0.7))
+    drawn.add(
+      randomPick(
+        random,
+        possible.filter((kind) => faultTraits[kind].unseats),
+      ),
+    );
+  const common = possible.filter((kind) => faultTraits[kind].weight === undefined);
+  while (drawn.size < kindsMin) drawn.add(randomPick(random, common));
+  // A read that fails for once and a record that was lost could together make an acknowledged op look torn.
+  if (drawn.has('misdirected-write') || drawn.has('lost-write')) drawn.delete('read-errors');
+  return faultKinds.filter((kind) => drawn.has(kind));
 }
-
-/** Kinds that mean nothing to a replica alone. */
-const needsPeers: ReadonlySet<FaultKind> = new Set([
-  'loss',
-  'duplication',
-  'reordering',
-  'replay',
-  'partition',
-  'isolate',
-  'one-way',
-  'bridge',
-  'clog',
-  'rot',
-]);
-
-/** Kinds that hold for the whole phase, rather than strike now and then. */
-const ambientKinds = ['loss', 'duplication', 'reordering', 'replay', 'slow-network', 'skew', 'slow-disk'] as const;
-type AmbientKind = (typeof ambientKinds)[number];
-export const isAmbient = (kind: FaultKind): kind is AmbientKind => ambientKinds.some((ambient) => ambient === kind);
-
-/** Places tried until one that was written is found. */
-const rotAttemptsMax = 2000;
-/** Damage to a file's own header is told by the log's tests; here it is prepares that rot. */
-const fileHeaderBytes = 4096;
 
 /** Draws the faults of one run from a stream of its own, with an eye on the cluster as it is. */
 export class FaultDraws {
   private readonly cluster: Cluster;
+  private readonly atlas: Atlas;
   private readonly random: RandomState;
-  private readonly clients: number;
-  /** Replicas whose disks may rot: a fixed minority, so that every prepare is intact somewhere. */
-  private readonly rotten: readonly number[];
+  private readonly plan: RunPlan;
 
-  constructor(options: { readonly cluster: Cluster; readonly random: RandomState; readonly clients: number }) {
+  constructor(options: {
+    readonly cluster: Cluster;
+    readonly atlas: Atlas;
+    readonly random: RandomState;
+    readonly plan: RunPlan;
+  }) {
     this.cluster = options.cluster;
+    this.atlas = options.atlas;
     this.random = options.random;
-    this.clients = options.clients;
-    const { nodes } = options.cluster;
-    const first = randomInt(this.random, 0, nodes - 1);
-    const minority = Math.max(0, Math.ceil(nodes / 2) - 1);
-    this.rotten = Array.from({ length: minority }, (_, i) => (first + i) % nodes);
+    this.plan = options.plan;
   }
 
   /** What holds from the beginning. */
-  ambient(kinds: readonly FaultKind[], atUs: number): readonly FaultAction[] {
-    return kinds.filter(isAmbient).flatMap((kind) => this.drawAmbient(kind, atUs));
+  ambient(): readonly FaultAction[] {
+    return this.plan.faults.filter(isAmbient).flatMap((kind) => this.strike(kind, 0));
   }
 
-  private drawAmbient(kind: AmbientKind, atUs: number): readonly FaultAction[] {
+  /** One strike of that kind, and what goes with it, which may be due later; nothing when it can do nothing now. */
+  strike(kind: FaultKind, atUs: number): readonly FaultAction[] {
     const { random } = this;
+    const forUs = this.durationUs();
+    const replica = this.victim();
     switch (kind) {
       case 'loss':
       case 'replay':
@@ -70,132 +70,174 @@ export class FaultDraws {
         return [{ kind, atUs }];
       case 'slow-network':
         return [{ kind, atUs, latencyMinUs: 500, latencyMeanUs: randomPick(random, [2_000, 5_000, 15_000]) }];
-      case 'skew':
-        return this.everyone().map((replica) => ({
-          kind,
-          atUs,
-          replica,
-          skewUs: randomInt(random, -200_000, 200_000),
-          driftPpm: randomInt(random, -300, 300),
-        }));
-      case 'slow-disk':
-        return [{ kind, atUs, replica: this.anyone(), factor: randomPick(random, [3, 10, 30]) }];
-    }
-  }
-
-  /** One strike of that kind, and what goes with it; nothing when it can do nothing now. */
-  strike(kind: FaultKind, atUs: number): readonly FaultAction[] {
-    const { random } = this;
-    const at = { atUs };
-    const lasting = { atUs, forUs: this.durationUs() };
-    const replica = this.victim();
-    switch (kind) {
+      case 'narrow-network':
+        return [{ kind, atUs, bytesPerSecond: randomPick(random, [200_000, 1_000_000]) }];
       case 'partition':
       case 'isolate':
       case 'one-way':
       case 'bridge':
-      case 'clog': {
-        const links = this.links(kind, replica);
-        return links.length === 0 ? [] : [{ kind, ...lasting, links }];
-      }
+      case 'flapping':
+      case 'clog':
+        return this.breakLinks(kind, atUs, replica, forUs);
+      case 'old-messages':
+        return [{ kind, atUs, count: randomPick(random, [4, 16, 40]) }];
       case 'crash':
+      case 'kill':
+      case 'stop':
       case 'pause':
-        return [{ kind, ...lasting, replica }];
+        return [{ kind, atUs, replica, forUs }];
       case 'crash-mid-turn':
-        return [{ kind, atUs, forUs: 200_000 + lasting.forUs, replica, calls: randomInt(random, 0, 40) }];
+        return [{ kind, atUs, replica, calls: randomInt(random, 0, 40), forUs }];
+      case 'crash-in-view-change':
+        return this.crashInViewChange(atUs);
       case 'crash-all':
-        return [{ kind, ...at, crashes: this.everyone().map((each) => this.blackout(each)) }];
-      case 'clock-jump':
-        return [{ kind, ...lasting, replica, skewUs: randomInt(random, -3_000_000, 3_000_000) }];
-      case 'client-crash':
-        return [{ kind, ...lasting, client: randomInt(random, 0, this.clients - 1) }];
-      case 'client-cut':
-        return [{ kind, ...lasting, client: randomInt(random, 0, this.clients - 1), replica }];
-      case 'rot':
-        return this.rot(lasting);
-      case 'loss':
-      case 'duplication':
-      case 'reordering':
-      case 'replay':
-      case 'slow-network':
+        return [{ kind, atUs, outages: this.blackout(2_000) }];
+      case 'power-cut-while-writing':
+        return [{ kind, atUs, replica, target: this.target(), outages: this.blackout(randomPick(random, [1, 300])) }];
       case 'skew':
+        return this.everyone().map((each) => ({
+          kind,
+          atUs,
+          replica: each,
+          skewUs: randomInt(random, -200_000, 200_000),
+        }));
+      case 'drift':
+        return this.everyone().map((each) => ({
+          kind,
+          atUs,
+          replica: each,
+          driftPpm: randomInt(random, -10_000, 10_000),
+        }));
+      case 'clock-jump':
+        return [{ kind, atUs, replica, byUs: randomInt(random, -3_000_000, 3_000_000), forUs }];
+      case 'torn-write':
+      case 'lost-writes':
+        return [{ kind, atUs, replica, target: this.target(), forUs }];
+      case 'lost-names':
+      case 'failed-sync':
+      case 'failed-write':
+        return [{ kind, atUs, replica, forUs }];
+      // Long enough for a file to be wanted.
+      case 'full-disk':
+        return [{ kind, atUs, replica, forUs: 1_000_000 + 2 * forUs }];
       case 'slow-disk':
-        return [];
+        return [{ kind, atUs, replica, factor: randomPick(random, [3, 10, 30]), forUs: 2 * forUs }];
+      case 'rot':
+      case 'rot-header':
+      case 'rot-superblock':
+      case 'rot-file-header':
+      case 'bad-sector':
+        return this.damage(kind, atUs, forUs);
+      case 'read-errors':
+        return this.onWeak((weak) => [
+          { kind, atUs, replica: weak, rate: randomPick(random, [0.003, 0.01, 0.03]), forUs: 500_000 + forUs },
+          { kind: 'crash', atUs: atUs + 50_000, replica: weak, forUs: 50_000 },
+        ]);
+      case 'misdirected-write':
+      case 'lost-write':
+        return this.onWeak((weak) => [{ kind, atUs, replica: weak, target: this.plan.silentTarget }]);
+      case 'client-crash':
+      case 'slow-reader':
+        return [{ kind, atUs, client: this.client(), forUs }];
+      case 'client-cut':
+        return [{ kind, atUs, client: this.client(), replica, forUs }];
+      case 'rude-client':
+        return [{ kind, atUs, replica: this.primary() ?? replica }];
+      case 'flood':
+        return this.flood(atUs);
+      case 'session-flood':
+        return [{ kind, atUs, replica: this.primary() ?? replica, sessions: sessionsMax + 8 }];
+      default:
+        return unreachable(kind);
     }
-  }
-
-  private blackout(replica: number): { readonly replica: number; readonly afterUs: number; readonly forUs: number } {
-    return { replica, afterUs: randomInt(this.random, 0, 2_000), forUs: 5_000 + this.durationUs() };
   }
 
   private everyone(): readonly number[] {
     return Array.from({ length: this.cluster.nodes }, (_, index) => index);
   }
 
-  private anyone(): number {
-    return randomInt(this.random, 0, this.cluster.nodes - 1);
+  private client(): number {
+    return randomInt(this.random, 0, this.plan.clients.length - 1);
+  }
+
+  private target(): FileTarget {
+    return randomPick(this.random, ['segment', 'segment', 'headers', 'superblock']);
+  }
+
+  private primary(): number | null {
+    const { states, nodes } = this.cluster;
+    return states.find((state) => state.status === 'normal' && state.view % nodes === state.self)?.self ?? null;
   }
 
   /** Mostly the primary: that is where it hurts. */
   private victim(): number {
-    const primary = this.cluster.states.find(
-      (state) => state.status === 'normal' && state.view % this.cluster.nodes === state.self,
-    );
-    if (primary !== undefined && randomChance(this.random, 0.5)) return primary.self;
-    return this.anyone();
+    const primary = this.primary();
+    if (primary !== null && randomChance(this.random, 0.5)) return primary;
+    return randomInt(this.random, 0, this.cluster.nodes - 1);
   }
 
   /** How long a fault lasts: often short, sometimes longer than every timeout. */
   private durationUs(): number {
-    const base = randomPick(this.random, [20_000, 150_000, 500_000, 1_500_000]);
-    return Math.floor(base * (0.5 + randomFloat(this.random)));
+    return Math.floor(randomPick(this.random, this.plan.durationsUs) * (0.5 + randomFloat(this.random)));
   }
 
-  private links(kind: 'partition' | 'isolate' | 'one-way' | 'bridge' | 'clog', victim: number): readonly LinkEnds[] {
+  private breakLinks(kind: LinkShape, atUs: number, victim: number, forUs: number): readonly FaultAction[] {
+    const links = drawLinks(this.random, kind, this.cluster.nodes, victim);
+    if (links.length === 0) return [];
+    if (kind !== 'flapping') return [{ kind, atUs, links, forUs }];
+    const periodUs = randomPick(this.random, [30_000, 150_000, 400_000]);
+    return [{ kind, atUs, links, periodUs, forUs: Math.max(forUs, 4 * periodUs) }];
+  }
+
+  /** The primary goes away, and one of those who replace it falls as they do. */
+  private crashInViewChange(atUs: number): readonly FaultAction[] {
     const { random } = this;
-    const everyone = this.everyone();
-    const pairs = everyone.flatMap((from) => everyone.filter((to) => to !== from).map((to): LinkEnds => [from, to]));
-    switch (kind) {
-      case 'partition': {
-        const sides = everyone.map(() => randomInt(random, 0, 1));
-        return pairs.filter(([from, to]) => sides[from] !== sides[to]);
-      }
-      case 'isolate':
-        return pairs.filter(([from, to]) => from === victim || to === victim);
-      case 'one-way': {
-        const deaf = randomChance(random, 0.5);
-        return pairs.filter(([from, to]) => (deaf ? to : from) === victim);
-      }
-      // Two halves that only one node sees both of.
-      case 'bridge': {
-        const sides = everyone.map(() => randomInt(random, 0, 1));
-        return pairs.filter(([from, to]) => from !== victim && to !== victim && sides[from] !== sides[to]);
-      }
-      case 'clog':
-        return pairs.filter(
-          ([from, to]) =>
-            (from === victim && randomChance(random, 0.7)) || (to === victim && randomChance(random, 0.3)),
-        );
-    }
+    const primary = this.primary() ?? 0;
+    const others = this.everyone().filter((replica) => replica !== primary);
+    if (others.length === 0) return [];
+    const calls = randomInt(random, 0, 12);
+    const arm: FaultAction = {
+      kind: 'crash-in-view-change',
+      atUs,
+      replica: randomPick(random, others),
+      calls,
+      forUs: this.durationUs(),
+    };
+    const unseat = { atUs, replica: primary, forUs: 400_000 + this.durationUs() };
+    return [arm, { kind: randomPick(random, ['pause', 'crash'] as const), ...unseat }];
   }
 
-  /** Flips a bit of what a replica of the fixed minority has written to its log, and mostly lets it find out by a restart. */
-  private rot({ atUs, forUs }: { readonly atUs: number; readonly forUs: number }): readonly FaultAction[] {
-    const { random, cluster } = this;
-    if (this.rotten.length === 0) return [];
-    const replica = randomPick(random, this.rotten);
-    const platter = cluster.machines[replica]?.platter;
-    const files = platter?.fileNames().filter((name) => name !== 'superblock') ?? [];
-    if (platter === undefined || files.length === 0) return [];
-    for (let attempt = 0; attempt < rotAttemptsMax; attempt++) {
-      const file = randomPick(random, files);
-      const sizeBytes = platter.sizeOf(file);
-      if (sizeBytes <= fileHeaderBytes) continue;
-      const offset = randomInt(random, fileHeaderBytes, sizeBytes - 1);
-      if (platter.byteAt(file, offset) === 0) continue;
-      const damage: FaultAction = { kind: 'rot', atUs, replica, file, offset, bit: randomInt(random, 0, 7) };
-      return randomChance(random, 0.7) ? [damage, { kind: 'crash', atUs, replica, forUs }] : [damage];
-    }
-    return [];
+  private blackout(withinUs: number): readonly Outage[] {
+    return this.everyone().map((replica) => ({
+      replica,
+      afterUs: randomInt(this.random, 0, withinUs),
+      forUs: 5_000 + this.durationUs(),
+    }));
+  }
+
+  private onWeak(make: (replica: number) => readonly FaultAction[]): readonly FaultAction[] {
+    const { weak } = this.plan;
+    return weak.length === 0 ? [] : make(randomPick(this.random, weak));
+  }
+
+  /** Mostly the replica finds out by a restart. */
+  private damage(kind: DamageKind, atUs: number, forUs: number): readonly FaultAction[] {
+    const { cluster, atlas, random } = this;
+    const action = drawDamage({ cluster, atlas, random, atUs }, kind);
+    if (action === null || !('replica' in action)) return [];
+    const restart: FaultAction = { kind: 'crash', atUs, replica: action.replica, forUs };
+    return randomChance(random, 0.7) ? [action, restart] : [action];
+  }
+
+  /** Commits stop while it comes in, or the queue would empty as fast as it fills. */
+  private flood(atUs: number): readonly FaultAction[] {
+    const replica = this.primary();
+    if (replica === null) return [];
+    const leadUs = 150_000;
+    const links = drawLinks(this.random, 'isolate', this.cluster.nodes, replica);
+    return [
+      { kind: 'flood', atUs, replica, sessions: 9, leadUs },
+      { kind: 'isolate', atUs: atUs + leadUs - 5_000, links, forUs: 200_000 },
+    ];
   }
 }

@@ -1,15 +1,20 @@
-import type { RandomState } from '@kimberlite/base';
+import { AssertionError, type RandomState, randomChance } from '@kimberlite/base';
 import { trueClock } from '../clock.ts';
 import type { Cluster } from '../cluster.ts';
 import { noFaults } from '../disk.ts';
 import { calmLink } from '../network.ts';
-import type { FaultKind } from '../options.ts';
 import type { RunPlan } from '../plan.ts';
 import { randomExponential, shuffled } from '../random.ts';
 import type { Workload } from '../workload.ts';
 import { describeAction, type FaultAction } from './action.ts';
-import { applyAction, type FaultWorld } from './apply.ts';
-import { FaultDraws, isAmbient } from './draw.ts';
+import { applyAction } from './apply.ts';
+import { Atlas } from './atlas.ts';
+import { breakFor } from './broken.ts';
+import { DiskTraps } from './disk-traps.ts';
+import { FaultDraws } from './draw.ts';
+import { drawExcess } from './draw-disk.ts';
+import { type FaultKind, isAmbient } from './kinds.ts';
+import type { Excuse, FaultWorld } from './world.ts';
 
 /**
  * The one who breaks things: draws what to do from a stream of its own of the seed, or does what a list says. Both
@@ -20,14 +25,19 @@ export class Nemesis {
   readonly fired = new Map<FaultKind, number>();
   /** What was done, in order. */
   readonly executed: FaultAction[] = [];
+  readonly atlas: Atlas;
   private readonly cluster: Cluster;
   private readonly plan: RunPlan;
   private readonly world: FaultWorld;
   private readonly random: RandomState;
   private readonly draws: FaultDraws;
+  private readonly traps: readonly DiskTraps[];
+  private readonly excuses: readonly Set<Excuse>[];
   private readonly script: readonly FaultAction[] | null;
   /** Of the script: how many are behind us. */
   private done = 0;
+  /** Drawn already, and due later. */
+  private pending: FaultAction[] = [];
   private meanIntervalUs: number;
   private startUs = 0;
   private drawAtUs = 0;
@@ -45,31 +55,43 @@ export class Nemesis {
     this.plan = plan;
     this.script = script === undefined ? null : [...script].sort((a, b) => a.atUs - b.atUs);
     this.random = cluster.scheduler.random('nemesis');
-    this.draws = new FaultDraws({ cluster, random: this.random, clients: plan.clients.length });
+    this.atlas = new Atlas(cluster, plan.weak);
+    this.traps = cluster.machines.map(({ platter }) => new DiskTraps(platter));
+    this.excuses = cluster.machines.map(() => new Set());
+    cluster.excuse = (replica, error) =>
+      [...(this.excuses[replica] ?? [])].filter((excuse) => excuse(error)).length > 0;
+    this.draws = new FaultDraws({ cluster, atlas: this.atlas, random: this.random, plan });
     // Short enough for every drawn kind to have its turn.
-    const longest = (plan.seconds * 1_000_000) / (2 + 2 * plan.faults.length);
+    const longest = (plan.seconds * 1_000_000) / (2 + 1.3 * plan.faults.length);
     this.meanIntervalUs = Math.min(longest, plan.meanIntervalUs);
     this.world = {
       cluster,
       workload,
-      later: (us, mend) => void cluster.scheduler.after(us, () => this.on && mend()),
+      atlas: this.atlas,
+      traps: (replica) => this.traps[replica] ?? null,
+      excuses: (replica) => this.excuses[replica] ?? new Set(),
+      later: (us, then) => void cluster.scheduler.after(us, () => this.on && then()),
+      struck: (kind) => this.count(kind),
     };
+    // From the first frame on, or there would be none of the first view.
+    const sendsOld = (kind: string): boolean => kind === 'old-messages' || kind === 'replay';
+    cluster.network.keepsOld = plan.faults.some(sendsOld) || (script?.some(({ kind }) => sendsOld(kind)) ?? false);
   }
 
   start(): void {
     this.on = true;
     this.startUs = this.cluster.scheduler.nowUs;
     if (this.script !== null) return;
-    for (const action of this.draws.ambient(this.plan.faults, 0)) this.execute(action);
+    for (const action of this.draws.ambient()) this.execute(action);
     this.wait();
   }
 
   /** Virtual time of the next thing it does; it comes after every event due by then. */
   get nextAtUs(): number {
     if (!this.on) return Number.POSITIVE_INFINITY;
-    if (this.script === null) return this.drawAtUs;
-    const next = this.script[this.done];
-    return next === undefined ? Number.POSITIVE_INFINITY : this.startUs + next.atUs;
+    const next = this.script === null ? this.pending[0] : this.script[this.done];
+    const nextUs = next === undefined ? Number.POSITIVE_INFINITY : this.startUs + next.atUs;
+    return this.script === null ? Math.min(this.drawAtUs, nextUs) : nextUs;
   }
 
   /** The list, or the run, has said that the faults are over. */
@@ -84,76 +106,119 @@ export class Nemesis {
       if (next !== undefined) this.execute(next);
       return;
     }
-    if (this.round.length === 0) {
-      const kinds = this.plan.faults.filter((kind) => !isAmbient(kind));
-      this.round = shuffled(this.random, kinds);
+    const next = this.pending[0];
+    if (next !== undefined && this.startUs + next.atUs <= this.cluster.scheduler.nowUs) {
+      this.pending.shift();
+      this.execute(next);
+      return;
     }
-    const kind = this.round.pop();
-    if (kind !== undefined && !this.strike(kind)) this.round.unshift(kind);
+    this.strikeNext();
     this.wait();
   }
 
-  /** No more faults; everything that can be mended is. Machines in `leaveDown` stay as they are, and cut off. */
-  stop(leaveDown: readonly number[]): void {
-    const { cluster } = this;
+  /** Records that the faults stop now, so that they stop at the same moment when the list is replayed. */
+  calm(): void {
+    if (this.isCalm) return;
+    const atUs = this.sinceStartUs();
+    if (this.plan.exceeds && this.script === null) {
+      const { cluster, atlas, random } = this;
+      for (const action of drawExcess({ cluster, atlas, random, atUs })) this.execute(action);
+    }
+    this.execute({ kind: 'calm', atUs });
+  }
+
+  /** No more faults, and everything is mended but for what the plan leaves broken. */
+  stop(): void {
+    const { cluster, plan } = this;
     this.collectAmbient();
     this.on = false;
-    cluster.network.heal();
-    cluster.links.heal();
+    cluster.whenTurned = null;
     cluster.network.setFaults(calmLink);
     cluster.links.setFaults(calmLink);
-    cluster.machines.forEach((machine, index) => {
+    for (const traps of this.traps) traps.clear();
+    for (const machine of cluster.machines) {
       machine.clock.setError(trueClock);
-      machine.platter.faults.latencyUs = noFaults.latencyUs;
-      machine.platter.faults.syncLatencyUs = noFaults.syncLatencyUs;
-      if (leaveDown.includes(index)) {
-        machine.crash();
-        return;
-      }
+      Object.assign(machine.platter.faults, noFaults);
       machine.disarm();
+    }
+    // Where too much was lost a replica may refuse to run, in words. A broken invariant is no such refusal.
+    cluster.excuse = this.atlas.exceeded ? (_, error) => !(error instanceof AssertionError) : null;
+    this.mend();
+    for (const { replica, how } of plan.broken) breakFor(cluster, replica, how);
+  }
+
+  /** Everything runs and hears everybody. */
+  mend(): void {
+    const { cluster } = this;
+    cluster.network.heal();
+    cluster.links.heal();
+    cluster.machines.forEach((machine, index) => {
       machine.resume();
       cluster.boot(index);
     });
   }
 
-  /** Records that the faults stop now, so that they stop at the same moment when the list is replayed. */
-  calm(): void {
-    if (!this.isCalm) this.execute({ kind: 'calm', atUs: this.sinceStartUs() });
-  }
-
-  /** Every kind that strikes now and then has done so. A list says itself when the faults are over. */
+  /** Every drawn kind has struck. A list says itself when the faults are over. */
   get struckAll(): boolean {
-    if (this.script !== null) return false;
-    return this.plan.faults.every((kind) => isAmbient(kind) || this.fired.has(kind));
+    return this.script === null && this.unfired().length === 0;
   }
 
-  /** Leaves the cluster more air: too little gets through to prove anything. */
+  private unfired(): readonly FaultKind[] {
+    return this.plan.faults.filter((kind) => !this.fired.has(kind));
+  }
+
+  /** Leaves the cluster more air: too little gets through to prove anything. What has not struck yet goes first. */
   ease(): void {
-    this.meanIntervalUs *= 3;
+    this.meanIntervalUs *= 2;
+    this.round = [...this.round.filter((kind) => this.fired.has(kind)), ...this.unfired().filter((k) => !isAmbient(k))];
   }
 
   private sinceStartUs(): number {
     return this.cluster.scheduler.nowUs - this.startUs;
   }
 
-  /** Goes through the drawn kinds in shuffled rounds, so that each gets its turn even in a short run. */
   private wait(): void {
     const delay = Math.min(randomExponential(this.random, this.meanIntervalUs), 3 * this.meanIntervalUs);
     this.drawAtUs = this.cluster.scheduler.nowUs + Math.floor(delay);
   }
 
+  /** Goes through the drawn kinds in shuffled rounds, so that each gets its turn even in a short run. */
+  private strikeNext(): void {
+    if (this.round.length === 0) {
+      const kinds = this.plan.faults.filter((kind) => !isAmbient(kind));
+      // What costs much does it once; the others go on.
+      this.round = shuffled(
+        this.random,
+        kinds.filter((kind) => !this.fired.has(kind) || !onceOnly(kind)),
+      );
+    }
+    const kind = this.round.pop();
+    if (kind !== undefined && !this.strike(kind) && randomChance(this.random, 0.8)) this.round.unshift(kind);
+  }
+
   private strike(kind: FaultKind): boolean {
+    const atUs = this.sinceStartUs();
     let struck = false;
-    for (const action of this.draws.strike(kind, this.sinceStartUs())) struck = this.execute(action) || struck;
+    for (const action of this.draws.strike(kind, atUs)) {
+      if (action.atUs > atUs) this.pending.push(action);
+      else struck = this.execute(action) || struck;
+    }
+    this.pending.sort((a, b) => a.atUs - b.atUs);
     return struck;
   }
 
+  /** False when it could do nothing: then it is not on the list either. */
   private execute(action: FaultAction): boolean {
-    if (!applyAction(this.world, action)) return false;
+    const effect = applyAction(this.world, action);
+    if (effect === 'nothing') return false;
     this.executed.push(action);
     this.cluster.note('fault', describeAction(action));
-    if (action.kind !== 'calm') this.fired.set(action.kind, (this.fired.get(action.kind) ?? 0) + 1);
+    if (effect === 'struck' && action.kind !== 'calm' && action.kind !== 'exceed') this.count(action.kind);
     return true;
+  }
+
+  private count(kind: FaultKind): void {
+    this.fired.set(kind, (this.fired.get(kind) ?? 0) + 1);
   }
 
   /** Kinds that count as fired only if a frame met them. */
@@ -170,3 +235,5 @@ export class Nemesis {
     count('replay', counts.replayed);
   }
 }
+
+const onceOnly = (kind: FaultKind): boolean => kind === 'flood' || kind === 'session-flood';
