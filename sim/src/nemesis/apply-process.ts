@@ -25,6 +25,9 @@ function pause({ cluster, later }: FaultWorld, replica: number, forUs: number): 
   return 'struck';
 }
 
+/** A hand-over takes 1.5 s at most, and a pause may have come in between. */
+const stopWithinUs = 8_000_000;
+
 /** As an operator does it: the process hands over, closes its log and ends. */
 function stop(world: FaultWorld, replica: number, forUs: number): ActionEffect {
   const { cluster, later, struck } = world;
@@ -40,6 +43,10 @@ function stop(world: FaultWorld, replica: number, forUs: number): ActionEffect {
       }),
     ),
   );
+  later(stopWithinUs, () => {
+    if (machine.incarnation !== incarnation || machine.power !== 'on' || host.phase !== 'stopping') return;
+    cluster.fail('liveness', `replica ${replica} was asked to stop ${stopWithinUs} us ago and still runs`);
+  });
   return 'waiting';
 }
 

@@ -233,11 +233,13 @@ export class FaultDraws {
   private flood(atUs: number): readonly FaultAction[] {
     const replica = this.primary();
     if (replica === null) return [];
-    const leadUs = 150_000;
+    // Time for the sessions to be there, however slow the network is.
+    const { latencyMeanUs } = this.cluster.links.linkFaults;
+    const leadUs = 150_000 + 30 * latencyMeanUs;
     const links = drawLinks(this.random, 'isolate', this.cluster.nodes, replica);
     return [
       { kind: 'flood', atUs, replica, sessions: 9, leadUs },
-      { kind: 'isolate', atUs: atUs + leadUs - 5_000, links, forUs: 200_000 },
+      { kind: 'isolate', atUs: atUs + leadUs - 5_000, links, forUs: 200_000 + 10 * latencyMeanUs },
     ];
   }
 }

@@ -154,6 +154,8 @@ export class Nemesis {
     cluster.links.heal();
     cluster.machines.forEach((machine, index) => {
       machine.resume();
+      // One that was asked to stop would do so still, and nobody would start it again.
+      if (machine.host?.phase === 'stopping' || machine.host?.phase === 'stopped') cluster.crash(index);
       cluster.boot(index);
     });
   }
@@ -177,8 +179,16 @@ export class Nemesis {
     return this.cluster.scheduler.nowUs - this.startUs;
   }
 
+  /** Too little gets through for a run of this length to prove anything. */
+  private isBehind(): boolean {
+    const { plan, world } = this;
+    const wanted = (plan.acknowledgedMin * this.sinceStartUs()) / (plan.seconds * 1_000_000);
+    return world.workload.history.acknowledged < wanted;
+  }
+
   private wait(): void {
-    const delay = Math.min(randomExponential(this.random, this.meanIntervalUs), 3 * this.meanIntervalUs);
+    const mean = this.isBehind() ? airFactor * this.meanIntervalUs : this.meanIntervalUs;
+    const delay = Math.min(randomExponential(this.random, mean), 3 * mean);
     this.drawAtUs = this.cluster.scheduler.nowUs + Math.floor(delay);
   }
 
@@ -235,5 +245,8 @@ export class Nemesis {
     count('replay', counts.replayed);
   }
 }
+
+/** How many times longer it waits while too little gets through. */
+const airFactor = 3;
 
 const onceOnly = (kind: FaultKind): boolean => kind === 'flood' || kind === 'session-flood';
