@@ -27,6 +27,8 @@ export interface DiskWatcher {
   readonly sync: (file: string) => void;
   /** With so many changes of names that are not durable. */
   readonly syncDirectory: (changes: number) => void;
+  /** Whether a read that was drawn to fail may do so. */
+  readonly mayFailToRead: (file: string, offset: number, lengthBytes: number) => boolean;
   /** A call fails, by a fault or for want of space. */
   readonly failed: (call: string, code: DiskError['code']) => void;
 }
@@ -141,7 +143,8 @@ export class SimDisk implements Disk {
       const found = this.names.get(file);
       if (found === undefined) return err('missing');
       if (offset < 0 || offset + lengthBytes > found.current.length) return err('short');
-      if (this.chance(this.faults.readErrorChance)) return err('io');
+      const mayFail = this.watcher?.mayFailToRead ?? (() => true);
+      if (this.chance(this.faults.readErrorChance) && mayFail(file, offset, lengthBytes)) return err('io');
       if (this.isUnreadable(file, offset, lengthBytes)) return err('io');
       if (lengthBytes > 0 && this.chance(this.faults.rotChance)) {
         this.flipBit(file, offset + randomInt(this.random, 0, lengthBytes - 1), randomInt(this.random, 0, 7));
@@ -183,6 +186,7 @@ export class SimDisk implements Disk {
       if (!written.ok) return done(written);
       const found = this.names.get(file);
       const point = found?.syncPoint() ?? 0;
+      this.watcher?.sync(file);
       this.later('sync', file, done, () => {
         if (found === undefined) return err('missing');
         if (this.chance(this.faults.syncErrorChance)) {
@@ -276,6 +280,14 @@ export class SimDisk implements Disk {
     found.flipBit(offset, bit);
   }
 
+  /** Other bytes are found on the platter, silently. */
+  replaceBytes(file: string, offset: number, bytes: Uint8Array): void {
+    for (const [i, byte] of bytes.entries()) {
+      const changed = byte ^ (this.existing(file).current[offset + i] ?? 0);
+      for (let bit = 0; bit < 8; bit++) if ((changed & (1 << bit)) !== 0) this.flipBit(file, offset + i, bit);
+    }
+  }
+
   /** Flips one bit anywhere; returns where. */
   rot(): { readonly file: string; readonly offset: number; readonly bit: number } {
     const file = randomPick(this.random, [...this.names.keys()].sort());
@@ -306,9 +318,11 @@ export class SimDisk implements Disk {
     return this.names.get(file)?.current.length ?? 0;
   }
 
-  /** The file as reads see it now; not a copy. */
-  peek(file: string): Uint8Array | undefined {
-    return this.names.get(file)?.current;
+  /** What a read would give at this moment, without one; undefined outside of any file. */
+  bytesAt(file: string, offset: number, lengthBytes: number): Uint8Array | undefined {
+    const found = this.names.get(file);
+    if (found === undefined || offset < 0 || offset + lengthBytes > found.current.length) return undefined;
+    return found.current.slice(offset, offset + lengthBytes);
   }
 
   /** A crash now would leave exactly these bytes under this name. */

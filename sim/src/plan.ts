@@ -1,6 +1,6 @@
 import { type RandomState, randomChance, randomInt, randomPick } from '@kimberlite/base';
 import { drawFaults } from './nemesis/draw.ts';
-import { type FaultKind, type FileTarget, fileTargets } from './nemesis/kinds.ts';
+import type { FaultKind } from './nemesis/kinds.ts';
 import type { RunOptions } from './options.ts';
 import { shuffled } from './random.ts';
 import type { WorkloadOptions } from './workload.ts';
@@ -29,8 +29,6 @@ export interface RunPlan {
   readonly giveUpUs: number;
   /** Replicas whose disks may be damaged at will: fewer than it takes to keep the others from going on. */
   readonly weak: readonly number[];
-  /** What a write that is lost or misdirected belongs to: one kind of file a run, or two could hide an op. */
-  readonly silentTarget: FileTarget;
   /** Replicas, of the weak, that stay broken when the faults stop for the rest. */
   readonly broken: readonly { readonly replica: number; readonly how: BrokenWay }[];
   /** At last they are mended too. Otherwise the run ends with them as they are. */
@@ -80,7 +78,6 @@ function drawPlan(random: RandomState, known: Pick<RunPlan, 'nodes' | 'faults' |
     clients,
     workload: drawWorkload(random, clients.length),
     giveUpUs: randomPick(random, [1_000_000, 3_000_000, 8_000_000]),
-    silentTarget: randomPick(random, fileTargets),
     broken: broken.map((replica) => ({ replica, how: randomPick(random, brokenWays) })),
     mendsBroken: randomChance(random, 0.6),
     finalBlackout: randomChance(random, 0.3),

@@ -151,7 +151,7 @@ class Run {
     const enough = (): boolean => workload.history.acknowledged >= plan.acknowledgedMin && nemesis.struckAll;
     this.within(plan.seconds, () => false);
     for (let round = 0; round < extensionsMax && !nemesis.isCalm && !failed() && !enough(); round++) {
-      nemesis.ease();
+      nemesis.extend();
       this.within(plan.seconds / 2, enough);
     }
     if (!failed()) cluster.scheduler.runUntil(cluster.scheduler.nowUs, failed);

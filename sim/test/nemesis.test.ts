@@ -86,7 +86,7 @@ describe('the atlas', () => {
   test('a copy that a crash could still take away does not count', () => {
     const { file, offset } = prepareAt(0);
     const platter = cluster.machines[0]?.platter;
-    const bytes = platter?.peek(file)?.slice(offset, offset + 1) ?? new Uint8Array(0);
+    const bytes = platter?.bytesAt(file, offset, 1) ?? new Uint8Array(0);
     platter?.write(file, offset, bytes, () => {});
     cluster.scheduler.runUntil(cluster.scheduler.nowUs + 1_000);
     expect(atlas.allows(prepareAt(1))).toBe(false);
@@ -157,8 +157,9 @@ const samples: { readonly [Kind in FaultKind]: FaultAction & { readonly kind: Ki
   'rot-file-header': { kind: 'rot-file-header', atUs: 0, replica: 0, file: 'segment-00000001.wal', offset: 40, bit: 1 },
   'bad-sector': { kind: 'bad-sector', atUs: 0, replica: 0, file: 'segment-00000001.wal', offset: 4200, op: 1 },
   'read-errors': { kind: 'read-errors', atUs: 0, replica: 0, rate: 0.1, forUs: 1000 },
-  'misdirected-write': { kind: 'misdirected-write', atUs: 0, replica: 0, target: 'segment' },
-  'lost-write': { kind: 'lost-write', atUs: 0, replica: 0, target: 'segment' },
+  'misdirected-write': { kind: 'misdirected-write', atUs: 0, replica: 0, target: 'segment', op: 3, toOp: 4 },
+  'lost-write': { kind: 'lost-write', atUs: 0, replica: 0, target: 'headers', op: 5 },
+  'superblock-astray': { kind: 'superblock-astray', atUs: 0, replica: 0, fate: 'lost' },
   'client-crash': { kind: 'client-crash', atUs: 0, client: 0, forUs: 1000 },
   'client-cut': { kind: 'client-cut', atUs: 0, client: 0, replica: 0, forUs: 1000 },
   'slow-reader': { kind: 'slow-reader', atUs: 0, client: 0, forUs: 1000 },

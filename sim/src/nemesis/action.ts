@@ -19,6 +19,12 @@ interface Spot {
   readonly offset: number;
 }
 
+/** Of a prepare or of a header record. */
+interface Patch {
+  readonly replica: number;
+  readonly target: 'segment' | 'headers';
+}
+
 /**
  * One thing that is done to a running cluster, with everything about it spelled out: no draw is left to make when
  * it strikes. A list of them is plain JSON; it can be kept, replayed, cut down and written by hand. Each kind has
@@ -122,12 +128,15 @@ export type FaultAction =
       readonly rate: number;
       readonly forUs: number;
     }
-  /** The next write to such a file lands elsewhere in it, or nowhere, and is reported as done. */
+  /** As if the op's last write had landed where another op's is, or nowhere: what was there before is there again. */
+  | ({ readonly atUs: number; readonly kind: 'misdirected-write'; readonly op: number; readonly toOp: number } & Patch)
+  | ({ readonly atUs: number; readonly kind: 'lost-write'; readonly op: number } & Patch)
+  /** The next write of a copy of the superblock lands elsewhere in it, or nowhere, and is reported as done. */
   | {
       readonly atUs: number;
-      readonly kind: 'misdirected-write' | 'lost-write';
+      readonly kind: 'superblock-astray';
       readonly replica: number;
-      readonly target: FileTarget;
+      readonly fate: 'lost' | 'misdirected';
     }
   | {
       readonly atUs: number;

@@ -1,5 +1,6 @@
 import { noFaults } from '../disk.ts';
 import type { ActionOf } from './action.ts';
+import { headerRecordBytes } from './atlas.ts';
 import { type ActionEffect, type FaultWorld, takeDown } from './world.ts';
 
 /** From the call that a trap waits for until the power goes: within the shortest latency of a disk. */
@@ -113,6 +114,7 @@ export function failReads(world: FaultWorld, { kind, replica, rate, forUs }: Act
   if (platter === undefined || traps === null || !(world.atlas.exceeded || world.atlas.isWeak(replica)))
     return 'nothing';
   platter.faults.readErrorChance = rate;
+  traps.mayFailToRead = (file, offset, sizeBytes) => world.atlas.mayBeUnreadable(replica, file, offset, sizeBytes);
   traps.set({ on: 'failure', call: 'read', spring: () => world.struck(kind) });
   const callOff = excuseStops(world, replica, rebootUs);
   world.later(forUs, () => {
@@ -123,15 +125,41 @@ export function failReads(world: FaultWorld, { kind, replica, rate, forUs }: Act
   return 'waiting';
 }
 
-/** One at a time, and only where it may happen at all: two could take away body and header record of one op. */
-export function misplaceWrite(
+/** Nothing that was reported as done is there. */
+export function loseWrite({ cluster, atlas }: FaultWorld, action: ActionOf<'lost-write'>): ActionEffect {
+  const { replica, op, target } = action;
+  const platter = cluster.machines[replica]?.platter;
+  const record = atlas.recordOf(replica, op);
+  if (platter === undefined || record === null || !atlas.allowsLoss(replica, op, target)) return 'nothing';
+  const { file, offset } = target === 'segment' ? record : record.headerAt;
+  platter.replaceBytes(file, offset, new Uint8Array(target === 'segment' ? record.sizeBytes : headerRecordBytes));
+  return 'struck';
+}
+
+export function misdirectWrite(world: FaultWorld, action: ActionOf<'misdirected-write'>): ActionEffect {
+  const { replica, op, toOp, target } = action;
+  const { atlas } = world;
+  const platter = world.cluster.machines[replica]?.platter;
+  const from = atlas.recordOf(replica, op);
+  const to = atlas.recordOf(replica, toOp);
+  if (platter === undefined || from === null || to === null || op === toOp) return 'nothing';
+  if (!atlas.allowsLoss(replica, toOp, target) || !atlas.allowsLoss(replica, op, target)) return 'nothing';
+  const [source, aim] = target === 'segment' ? [from, to] : [from.headerAt, to.headerAt];
+  const sizeBytes = target === 'segment' ? Math.min(from.sizeBytes, to.sizeBytes) : headerRecordBytes;
+  const bytes = platter.bytesAt(source.file, source.offset, sizeBytes);
+  if (bytes === undefined) return 'nothing';
+  loseWrite(world, { kind: 'lost-write', atUs: action.atUs, replica, op, target });
+  platter.replaceBytes(aim.file, aim.offset, bytes);
+  return 'struck';
+}
+
+/** One at a time: four equal copies bear it. */
+export function strayFromSuperblock(
   { atlas, traps, struck }: FaultWorld,
-  { kind, replica, target }: ActionOf<'misdirected-write' | 'lost-write'>,
+  { kind, replica, fate }: ActionOf<'superblock-astray'>,
 ): ActionEffect {
   const disk = traps(replica);
-  if (disk === null || !atlas.isWeak(replica)) return 'nothing';
-  if (target === 'superblock' && !atlas.hasFourCopies(replica)) return 'nothing';
-  const fate = kind === 'lost-write' ? 'lost' : 'misdirected';
-  disk.set({ on: 'fate', target, fate, spring: () => struck(kind) });
+  if (disk === null || !atlas.isWeak(replica) || !atlas.hasFourCopies(replica)) return 'nothing';
+  disk.set({ on: 'fate', target: 'superblock', fate, spring: () => struck(kind) });
   return 'waiting';
 }

@@ -1,7 +1,17 @@
 import { unreachable } from '@kimberlite/base';
 import type { FaultAction } from './action.ts';
 import { disturbClient, overrun } from './apply-clients.ts';
-import { damage, failCall, failReads, fillDisk, loseUnsynced, misplaceWrite, slowDisk } from './apply-disk.ts';
+import {
+  damage,
+  failCall,
+  failReads,
+  fillDisk,
+  loseUnsynced,
+  loseWrite,
+  misdirectWrite,
+  slowDisk,
+  strayFromSuperblock,
+} from './apply-disk.ts';
 import { breakLinks, flap, sendOldMessages, shapeNetwork } from './apply-network.ts';
 import {
   crashAll,
@@ -70,8 +80,11 @@ export function applyAction(world: FaultWorld, action: FaultAction): ActionEffec
     case 'read-errors':
       return failReads(world, action);
     case 'misdirected-write':
+      return misdirectWrite(world, action);
     case 'lost-write':
-      return misplaceWrite(world, action);
+      return loseWrite(world, action);
+    case 'superblock-astray':
+      return strayFromSuperblock(world, action);
     case 'client-crash':
     case 'slow-reader':
     case 'client-cut':

@@ -1,5 +1,5 @@
 import { crc32 } from '@kimberlite/base';
-import { fileName, inspectOp, inspectSuperblock, type OpInspection } from '@kimberlite/log';
+import { fileName, inspectOp, inspectSuperblock, listLog, type OpInspection } from '@kimberlite/log';
 import type { Cluster } from '../cluster.ts';
 import { peekDisk } from './peek-disk.ts';
 
@@ -11,10 +11,24 @@ export interface Damage {
   readonly op?: number;
 }
 
+/** Where a replica keeps an op. */
+export interface KeptRecord {
+  readonly op: number;
+  readonly id: string;
+  /** Of the prepare. */
+  readonly file: string;
+  readonly offset: number;
+  readonly sizeBytes: number;
+  readonly headerAt: { readonly file: string; readonly offset: number };
+  /** The prepare is whole, and no crash can take it away. */
+  readonly isIntact: boolean;
+}
+
 /** The first block of every file of the log holds only what is known otherwise, and is written again. */
 const fileHeaderBytes = 4096;
-/** A header record, in which a prepare's frame and padding are told apart from their neighbours'. */
-const headerRecordBytes = 256;
+const blockBytes = 4096;
+const isZero = (bytes: Uint8Array): boolean => bytes.every((byte) => byte === 0);
+export const headerRecordBytes = 256;
 const frameBytes = 64;
 
 /**
@@ -53,13 +67,23 @@ export class Atlas {
   }
 
   allows(damage: Damage): boolean {
-    const platter = this.cluster.machines[damage.replica]?.platter;
-    if (platter === undefined || damage.offset >= platter.sizeOf(damage.file)) return false;
-    if (this.exceeded) return true;
-    if (damage.file === 'superblock') return this.hasFourCopies(damage.replica);
-    if (damage.offset < fileHeaderBytes) return true;
-    if (damage.file.startsWith('headers')) return this.isWeak(damage.replica);
-    return damage.file.startsWith('segment') && this.allowsPrepare(damage);
+    const { replica, file, offset } = damage;
+    const platter = this.cluster.machines[replica]?.platter;
+    if (platter === undefined || offset >= platter.sizeOf(file)) return false;
+    if (file === 'superblock') return this.exceeded || this.hasFourCopies(replica);
+    if (offset < fileHeaderBytes) return true;
+    if (file.startsWith('headers')) return this.exceeded || this.isWeak(replica);
+    const record = this.recordOf(replica, damage.op ?? 0);
+    if (record === null || file !== record.file) return false;
+    return offset >= record.offset && offset < record.offset + record.sizeBytes && this.canSpare(replica, record);
+  }
+
+  /** A whole prepare, or header record, may be lost there, or overwritten. */
+  allowsLoss(replica: number, op: number, target: 'segment' | 'headers'): boolean {
+    const record = this.recordOf(replica, op);
+    if (record === null || !this.canSpare(replica, record)) return false;
+    // Without a trace of it a damaged prepare would look like a torn write.
+    return target === 'segment' || (this.isWeak(replica) && record.isIntact);
   }
 
   /** Losing any one copy loses nothing, so one is lost only when the others are there and equal. */
@@ -75,32 +99,52 @@ export class Atlas {
     return equal;
   }
 
-  private allowsPrepare({ replica, file, offset, op }: Damage): boolean {
-    const found = op === undefined ? null : this.inspect(replica, op);
-    if (found === null || found.header.state !== 'header') return false;
+  /**
+   * A prepare whose header record is durable. Before that its damage could not be told from a torn write after a crash:
+   * the window in the fault model, a few milliseconds long, which is left alone.
+   */
+  recordOf(replica: number, op: number): KeptRecord | null {
+    const found = op < 1 ? null : this.inspect(replica, op);
+    const platter = this.cluster.machines[replica]?.platter;
+    if (found === null || platter === undefined || found.header.state !== 'header') return null;
+    if (!platter.isSynced(found.file, found.offset, headerRecordBytes)) return null;
     const { place, header } = found.header;
-    const within =
-      file === fileName('segment', place.segment) &&
-      offset >= place.offset &&
-      offset < place.offset + frameBytes + place.lengthBytes;
-    if (!within) return false;
-    if (this.isWeak(replica)) return true;
-    return this.cluster.machines.some(
-      (_, other) => other !== replica && !this.isWeak(other) && this.holds(other, found.op, header.id),
-    );
+    const file = fileName('segment', place.segment);
+    const sizeBytes = frameBytes + place.lengthBytes;
+    const isIntact = found.prepare?.header.id === header.id && platter.isSynced(file, place.offset, sizeBytes);
+    const headerAt = { file: found.file, offset: found.offset };
+    return { op, id: header.id, file, offset: place.offset, sizeBytes, headerAt, isIntact };
   }
 
-  /** The prepare is there whole, and no crash can take it away. */
-  private holds(replica: number, op: number, id: string): boolean {
-    const found = this.inspect(replica, op);
-    if (found === null || found.prepare === null || found.header.state !== 'header') return false;
-    const { place } = found.header;
-    const { platter } = this.cluster.machines[replica] ?? {};
-    const segment = fileName('segment', place.segment);
-    return (
-      found.prepare.header.id === id &&
-      platter?.isSynced(segment, place.offset, frameBytes + place.lengthBytes) === true &&
-      platter.isSynced(found.file, found.offset, headerRecordBytes)
+  /**
+   * A read may fail where that looks like damage. The one block of a prepare whose header record a crash has cut off
+   * would look like a torn write, and be cleared away.
+   */
+  mayBeUnreadable(replica: number, file: string, offset: number, sizeBytes: number): boolean {
+    const platter = this.cluster.machines[replica]?.platter;
+    // Of a longer range each block is read by itself next.
+    if (platter === undefined || !file.startsWith('segment') || sizeBytes > blockBytes) return true;
+    const bytes = platter.bytesAt(file, offset, sizeBytes);
+    if (bytes === undefined || isZero(bytes)) return true;
+    let known = false;
+    listLog(
+      { disk: peekDisk(platter), hasher: this.cluster.hasher, crc32 },
+      (_, record) => {
+        if (record.state !== 'header' || fileName('segment', record.place.segment) !== file) return;
+        const endsAt = record.place.offset + frameBytes + record.place.lengthBytes;
+        known ||= offset >= record.place.offset && offset < endsAt;
+      },
+      () => {},
     );
+    return known;
+  }
+
+  private canSpare(replica: number, { op, id }: KeptRecord): boolean {
+    if (this.exceeded || this.isWeak(replica)) return true;
+    return this.cluster.machines.some((_, other) => {
+      if (other === replica || this.isWeak(other)) return false;
+      const record = this.recordOf(other, op);
+      return record !== null && record.id === id && record.isIntact;
+    });
   }
 }

@@ -18,6 +18,7 @@ export type DiskTrap =
 
 /** Faults of one disk that lie in wait for the call that they fit. */
 export class DiskTraps implements DiskWatcher {
+  mayFailToRead: DiskWatcher['mayFailToRead'] = () => true;
   private traps: DiskTrap[] = [];
 
   constructor(platter: SimDisk) {

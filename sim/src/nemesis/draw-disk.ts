@@ -1,15 +1,12 @@
 import { type RandomState, randomChance, randomInt, randomPick } from '@kimberlite/base';
-import { fileName } from '@kimberlite/log';
 import type { Cluster } from '../cluster.ts';
 import { shuffled } from '../random.ts';
 import type { FaultAction } from './action.ts';
-import type { Atlas } from './atlas.ts';
+import { type Atlas, headerRecordBytes } from './atlas.ts';
 
 export type DamageKind = 'rot' | 'rot-header' | 'rot-superblock' | 'rot-file-header' | 'bad-sector';
 
 const fileHeaderBytes = 4096;
-const frameBytes = 64;
-const headerRecordBytes = 256;
 /** Of a copy of the superblock, the part that is not zero. */
 const superblockUsedBytes = 1024;
 const superblockCopyBytes = 16_384;
@@ -74,7 +71,7 @@ function placeOn(draw: DamageDraw, kind: DamageKind, replica: number): FaultActi
 }
 
 /** An op of the log so far, often one of the last. */
-function drawOp({ cluster, random }: DamageDraw): number {
+export function drawOp({ cluster, random }: DamageDraw): number {
   const head = Math.max(1, cluster.counts.commits, ...cluster.states.map((state) => state.head));
   return randomChance(random, 0.5) ? Math.max(1, head - randomInt(random, 0, recentOps)) : randomInt(random, 1, head);
 }
@@ -85,11 +82,9 @@ export function prepareSpot(
   replica: number,
   op: number = drawOp(draw),
 ): { readonly replica: number; readonly op: number; readonly file: string; readonly offset: number } | null {
-  const found = draw.atlas.inspect(replica, op);
-  if (found === null || found.header.state !== 'header') return null;
-  const { place } = found.header;
-  const offset = place.offset + randomInt(draw.random, 0, frameBytes + place.lengthBytes - 1);
-  return { replica, op, file: fileName('segment', place.segment), offset };
+  const record = draw.atlas.recordOf(replica, op);
+  if (record === null) return null;
+  return { replica, op, file: record.file, offset: record.offset + randomInt(draw.random, 0, record.sizeBytes - 1) };
 }
 
 /**

@@ -4,7 +4,7 @@ import type { Cluster } from '../cluster.ts';
 import type { RunPlan } from '../plan.ts';
 import type { FaultAction, Outage } from './action.ts';
 import type { Atlas } from './atlas.ts';
-import { type DamageKind, drawDamage } from './draw-disk.ts';
+import { type DamageKind, drawDamage, drawOp } from './draw-disk.ts';
 import { drawLinks, type LinkShape } from './draw-links.ts';
 import { type FaultKind, faultKinds, faultTraits, type FileTarget, isAmbient } from './kinds.ts';
 
@@ -27,7 +27,8 @@ export function drawFaults(random: RandomState, nodes: number): readonly FaultKi
   const common = possible.filter((kind) => faultTraits[kind].weight === undefined);
   while (drawn.size < kindsMin) drawn.add(randomPick(random, common));
   // A read that fails for once and a record that was lost could together make an acknowledged op look torn.
-  if (drawn.has('misdirected-write') || drawn.has('lost-write')) drawn.delete('read-errors');
+  if (drawn.has('misdirected-write') || drawn.has('lost-write') || drawn.has('superblock-astray'))
+    drawn.delete('read-errors');
   return faultKinds.filter((kind) => drawn.has(kind));
 }
 
@@ -119,7 +120,7 @@ export class FaultDraws {
         return [{ kind, atUs, replica, forUs }];
       // Long enough for a file to be wanted.
       case 'full-disk':
-        return [{ kind, atUs, replica, forUs: 1_000_000 + 2 * forUs }];
+        return [{ kind, atUs, replica, forUs: 3_000_000 + 2 * forUs }];
       case 'slow-disk':
         return [{ kind, atUs, replica, factor: randomPick(random, [3, 10, 30]), forUs: 2 * forUs }];
       case 'rot':
@@ -135,7 +136,12 @@ export class FaultDraws {
         ]);
       case 'misdirected-write':
       case 'lost-write':
-        return this.onWeak((weak) => [{ kind, atUs, replica: weak, target: this.plan.silentTarget }]);
+        return this.onWeak((weak) => this.misplace(kind, atUs, weak, forUs));
+      case 'superblock-astray': {
+        const fate = randomPick(random, ['lost', 'misdirected'] as const);
+        // A superblock is written when the view changes.
+        return this.onWeak((weak) => [{ kind, atUs, replica: weak, fate }, ...this.unseat(atUs)]);
+      }
       case 'client-crash':
       case 'slow-reader':
         return [{ kind, atUs, client: this.client(), forUs }];
@@ -203,8 +209,14 @@ export class FaultDraws {
       calls,
       forUs: this.durationUs(),
     };
-    const unseat = { atUs, replica: primary, forUs: 400_000 + this.durationUs() };
-    return [arm, { kind: randomPick(random, ['pause', 'crash'] as const), ...unseat }];
+    return [arm, ...this.unseat(atUs)];
+  }
+
+  /** The primary goes away for long enough. */
+  private unseat(atUs: number): readonly FaultAction[] {
+    const replica = this.primary();
+    const kind = randomPick(this.random, ['pause', 'crash'] as const);
+    return replica === null ? [] : [{ kind, atUs, replica, forUs: 400_000 + this.durationUs() }];
   }
 
   private blackout(withinUs: number): readonly Outage[] {
@@ -227,6 +239,22 @@ export class FaultDraws {
     if (action === null || !('replica' in action)) return [];
     const restart: FaultAction = { kind: 'crash', atUs, replica: action.replica, forUs };
     return randomChance(random, 0.7) ? [action, restart] : [action];
+  }
+
+  private misplace(
+    kind: 'misdirected-write' | 'lost-write',
+    atUs: number,
+    replica: number,
+    forUs: number,
+  ): readonly FaultAction[] {
+    const { cluster, atlas, random } = this;
+    const draw = { cluster, atlas, random, atUs };
+    const place = { atUs, replica, target: randomPick(random, ['segment', 'headers'] as const) };
+    const op = drawOp(draw);
+    const action: FaultAction =
+      kind === 'lost-write' ? { kind, ...place, op } : { kind, ...place, op, toOp: drawOp(draw) };
+    const restart: FaultAction = { kind: 'crash', atUs, replica, forUs };
+    return randomChance(random, 0.5) ? [action, restart] : [action];
   }
 
   /** Commits stop while it comes in, or the queue would empty as fast as it fills. */

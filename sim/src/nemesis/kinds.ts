@@ -45,6 +45,7 @@ export const faultKinds = [
   'read-errors',
   'misdirected-write',
   'lost-write',
+  'superblock-astray',
   // Clients.
   'client-crash',
   'client-cut',
@@ -111,6 +112,7 @@ export const faultTraits: Readonly<Record<FaultKind, Traits>> = {
   'read-errors': weak,
   'misdirected-write': weak,
   'lost-write': weak,
+  'superblock-astray': weak,
   'client-crash': {},
   'client-cut': {},
   'slow-reader': {},
@@ -122,7 +124,6 @@ export const faultTraits: Readonly<Record<FaultKind, Traits>> = {
 export const isAmbient = (kind: FaultKind): boolean => faultTraits[kind].ambient === true;
 
 /** Files of a data directory by what they hold. */
-export const fileTargets = ['segment', 'headers', 'superblock'] as const;
-export type FileTarget = (typeof fileTargets)[number];
+export type FileTarget = 'segment' | 'headers' | 'superblock';
 
 export const isOfTarget = (file: string, target: FileTarget): boolean => file.startsWith(target);

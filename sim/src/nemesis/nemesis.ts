@@ -43,6 +43,7 @@ export class Nemesis {
   private drawAtUs = 0;
   private round: FaultKind[] = [];
   private on = false;
+  private extended = false;
 
   constructor(options: {
     readonly cluster: Cluster;
@@ -169,10 +170,11 @@ export class Nemesis {
     return this.plan.faults.filter((kind) => !this.fired.has(kind));
   }
 
-  /** Leaves the cluster more air: too little gets through to prove anything. What has not struck yet goes first. */
-  ease(): void {
-    this.meanIntervalUs *= 2;
-    this.round = [...this.round.filter((kind) => this.fired.has(kind)), ...this.unfired().filter((k) => !isAmbient(k))];
+  /** The phase goes on for want of answers, or of a kind that has not struck: from now on only such kinds strike. */
+  extend(): void {
+    this.extended = true;
+    this.round = [];
+    if (this.isBehind()) this.meanIntervalUs *= 2;
   }
 
   private sinceStartUs(): number {
@@ -182,7 +184,8 @@ export class Nemesis {
   /** Too little gets through for a run of this length to prove anything. */
   private isBehind(): boolean {
     const { plan, world } = this;
-    const wanted = (plan.acknowledgedMin * this.sinceStartUs()) / (plan.seconds * 1_000_000);
+    const passed = Math.min(1, this.sinceStartUs() / (plan.seconds * 1_000_000));
+    const wanted = plan.acknowledgedMin * passed;
     return world.workload.history.acknowledged < wanted;
   }
 
@@ -195,12 +198,10 @@ export class Nemesis {
   /** Goes through the drawn kinds in shuffled rounds, so that each gets its turn even in a short run. */
   private strikeNext(): void {
     if (this.round.length === 0) {
-      const kinds = this.plan.faults.filter((kind) => !isAmbient(kind));
       // What costs much does it once; the others go on.
-      this.round = shuffled(
-        this.random,
-        kinds.filter((kind) => !this.fired.has(kind) || !onceOnly(kind)),
-      );
+      const goesOn = (kind: FaultKind): boolean => !this.extended && !onceOnly(kind);
+      const kinds = this.plan.faults.filter((kind) => !isAmbient(kind) && (!this.fired.has(kind) || goesOn(kind)));
+      this.round = shuffled(this.random, kinds);
     }
     const kind = this.round.pop();
     if (kind !== undefined && !this.strike(kind) && randomChance(this.random, 0.8)) this.round.unshift(kind);

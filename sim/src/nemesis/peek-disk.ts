@@ -9,20 +9,20 @@ const refuse = (): never => assert(false, 'a disk that is only looked at is not 
 export const peekDisk = (platter: SimDisk): Disk => ({
   list: (done) => done(ok(platter.fileNames())),
   size: (file, done) => {
-    const bytes = platter.peek(file);
-    done(bytes === undefined ? err(missing(file)) : ok(bytes.length));
+    const sizeBytes = platter.sizeOf(file);
+    done(sizeBytes === 0 ? err(missing(file)) : ok(sizeBytes));
   },
   read: (file, offset, lengthBytes, done) => {
-    const bytes = platter.peek(file);
+    const bytes = platter.bytesAt(file, offset, lengthBytes);
     if (bytes === undefined) return done(err(missing(file)));
-    if (offset + lengthBytes > bytes.length) return done(err({ code: 'short', file, message: `${file} is too short` }));
     if (platter.isUnreadable(file, offset, lengthBytes)) {
       return done(err({ code: 'io', file, message: `${file} cannot be read at ${offset}` }));
     }
-    done(ok(bytes.subarray(offset, offset + lengthBytes)));
+    done(ok(bytes));
   },
   create: refuse,
   write: refuse,
+  writeDurable: refuse,
   sync: refuse,
   syncDirectory: refuse,
   rename: refuse,
