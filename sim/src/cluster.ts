@@ -120,7 +120,9 @@ export class Cluster {
     this.hasher = setup.hasher ?? sha256Hasher;
     this.codec = createCodec({ hasher: this.hasher });
     this.checkers = setup.createCheckers((kind, message) => this.fail(kind, message));
-    const { scheduler, trace, nodes } = this;
+    const { scheduler, trace, nodes, codec } = this;
+    const { observer } = setup.options;
+    observer?.watch({ codec, nowUs: () => scheduler.nowUs });
     this.members = Array.from({ length: nodes }, (_, index) => ({
       replica: index as ReplicaId,
       endpoint: endpointOf(index),
@@ -132,17 +134,20 @@ export class Cluster {
       nodes,
       deliver: (from, to, frame) => {
         const machine = this.machines[to];
+        if (machine?.power !== 'off') observer?.peerReceived(from, to, frame);
         machine?.input(() => machine.host?.receivePeer(from as ReplicaId, frame));
       },
     });
-    this.links = new ClientLinks({ scheduler, trace, nodeEnd: this.nodeEnd() });
+    this.links = new ClientLinks({ scheduler, trace, observer, nodeEnd: this.nodeEnd() });
     const outlets = this.outlets();
     this.machines = Array.from({ length: nodes }, (_, index) => {
       const platter = new SimDisk({
         schedule: (delayUs, run) => void scheduler.after(delayUs, run),
         random: scheduler.random(`disk ${index}`),
       });
-      const watched = watchSuperblock(platter, (views) => this.keepDurableViews(index, views));
+      // The platter itself is watched, below any broken part: what is told of it is what it did.
+      const told = observer?.watchDisk(index, platter) ?? platter;
+      const watched = watchSuperblock(told, (views) => this.keepDurableViews(index, views));
       const disk = setup.options.plants?.disk?.(watched, index) ?? watched;
       const clock = new SimClock(scheduler);
       return new Machine({ replica: index as ReplicaId, disk, platter, clock, scheduler, outlets });
@@ -152,11 +157,13 @@ export class Cluster {
   fail(kind: FailureKind, message: string): void {
     if (this.failure !== null) return;
     this.failure = { kind, message, atUs: this.scheduler.nowUs };
+    this.setup.options.observer?.failed(this.failure);
     this.note('FAILURE', `${kind}: ${message}`);
   }
 
   note(kind: string, text: string): void {
     this.trace.event(this.scheduler.nowUs, kind, digestText(text), () => text);
+    this.setup.options.observer?.noted(kind, text);
   }
 
   /** Formats every directory and boots every machine; `done` when all are formatted. */
@@ -216,7 +223,10 @@ export class Cluster {
           }),
           ...(timing === undefined ? {} : { timing }),
         }),
-      () => this.note('opened', `replica ${index}`),
+      () => {
+        this.note('opened', `replica ${index}`);
+        this.setup.options.observer?.powered(index, 'opened');
+      },
     );
   }
 
@@ -238,6 +248,7 @@ export class Cluster {
   }
 
   tellReturned(call: Parameters<NonNullable<Checker['returned']>>[0]): void {
+    this.setup.options.observer?.returned(call);
     for (const checker of this.checkers) checker.returned?.(call);
   }
 
@@ -270,8 +281,12 @@ export class Cluster {
   }
 
   private outlets(): MachineOutlets {
+    const { observer } = this.setup.options;
     return {
-      sendPeer: (from, to, frame) => this.network.send(from, to, frame),
+      sendPeer: (from, to, frame) => {
+        observer?.peerSent(from, to, frame);
+        this.network.send(from, to, frame);
+      },
       sendClient: (_from, connection, frame) => this.links.sendToClient(connection, frame),
       waitingBytes: (connection) => this.links.waitingBytes(connection),
       closeClient: (_from, connection) => this.links.closeFromNode(connection),
@@ -294,6 +309,8 @@ export class Cluster {
         for (const checker of this.checkers) checker.down?.(from);
       },
       turned: (from) => this.turned(from),
+      timerFired: (from, timer) => observer?.timerFired(from, timer),
+      powered: (from, power) => observer?.powered(from, power),
     };
   }
 
@@ -316,6 +333,7 @@ export class Cluster {
       this.highestCommit = state.commit;
       this.counts.commits = state.commit;
     }
+    this.setup.options.observer?.turned(index, state);
     for (const checker of this.checkers) checker.turned?.(index, state);
   }
 
@@ -351,6 +369,7 @@ export class Cluster {
           position: machine.position(applied.state),
           stateHash: machine.stateHash(applied.state),
         };
+        this.setup.options.observer?.executed(execution);
         for (const checker of this.checkers) checker.executed?.(execution);
         return applied;
       },

@@ -5,6 +5,7 @@ import type { CrashableDisk } from './machine.ts';
 import type { FaultAction } from './nemesis/action.ts';
 import type { FaultKind } from './nemesis/kinds.ts';
 import type { RunPlan } from './plan.ts';
+import type { RunObserver } from './report/observer.ts';
 
 export { type FaultKind, faultKinds } from './nemesis/kinds.ts';
 
@@ -34,5 +35,7 @@ export interface RunOptions {
   /** Keep one line an event. */
   readonly recordTrace?: boolean;
   readonly plants?: Plants;
+  /** Watches, and changes nothing: the trace hash is the same with and without it. */
+  readonly observer?: RunObserver;
   readonly timing?: Partial<Timing>;
 }

@@ -92,6 +92,7 @@ class Run {
       scheduler,
       clients: this.clients,
       options: plan.workload,
+      called: (call) => options.observer?.called(call),
       returned: (call) => this.cluster.tellReturned(call),
     });
     this.nemesis = new Nemesis({

@@ -56,6 +56,7 @@ export class Workload {
   private readonly clients: readonly ClusterClient[];
   private readonly options: WorkloadOptions;
   private readonly random: RandomState;
+  private readonly called: (call: Call) => void;
   private readonly returned: (call: Call) => void;
   private readonly epochs: number[];
   private shared: Shared[] = [];
@@ -65,11 +66,13 @@ export class Workload {
     readonly scheduler: Scheduler;
     readonly clients: readonly ClusterClient[];
     readonly options: WorkloadOptions;
+    readonly called?: (call: Call) => void;
     readonly returned: (call: Call) => void;
   }) {
     this.scheduler = options.scheduler;
     this.clients = options.clients;
     this.options = options.options;
+    this.called = options.called ?? (() => {});
     this.returned = options.returned;
     this.random = options.scheduler.random('workload');
     this.epochs = options.clients.map(() => 0);
@@ -170,6 +173,7 @@ export class Workload {
       idempotencyId,
       invokedUs: this.scheduler.nowUs,
     });
+    this.called(call);
     client.submit(commandOf(call), (end) => this.finish(call, this.endOfCommand(end), epoch));
   }
 
@@ -177,6 +181,7 @@ export class Workload {
     const invokedUs = this.scheduler.nowUs;
     const nothing = { marker: '', idempotencyId: null };
     const call = this.history.invoke({ client: index, table, key, type: 'get', ...nothing, invokedUs });
+    this.called(call);
     const query = { tenantId: simTenant, table, where: { id: key }, select: ['value'] };
     client.ask(query, (end) => this.finish(call, this.endOfQuery(end), epoch));
   }
