@@ -35,6 +35,7 @@ import { watchSuperblock } from './durable-views.ts';
 import { Machine, type MachineOutlets } from './machine.ts';
 import { SimNetwork } from './network.ts';
 import type { RunOptions } from './options.ts';
+import type { RunObserver } from './report/observer.ts';
 import { Scheduler } from './scheduler.ts';
 import { endpointOf } from './sdk-client.ts';
 import { createTrace, digestText, type Trace } from './trace.ts';
@@ -82,6 +83,7 @@ export class Cluster {
   readonly codec: Codec;
   readonly hasher: Hasher;
   readonly nodes: number;
+  readonly observer: RunObserver | undefined;
   readonly counts: ClusterCounts = {
     boots: 0,
     crashes: 0,
@@ -114,14 +116,14 @@ export class Cluster {
   constructor(setup: ClusterSetup) {
     this.setup = setup;
     this.nodes = setup.nodes;
+    this.observer = setup.options.observer;
     this.scheduler = new Scheduler(setup.seed);
     this.trace = createTrace(setup.options.recordTrace ?? false);
     this.random = this.scheduler.random('cluster');
     this.hasher = setup.hasher ?? sha256Hasher;
     this.codec = createCodec({ hasher: this.hasher });
     this.checkers = setup.createCheckers((kind, message) => this.fail(kind, message));
-    const { scheduler, trace, nodes, codec } = this;
-    const { observer } = setup.options;
+    const { scheduler, trace, nodes, codec, observer } = this;
     observer?.watch({ codec, nowUs: () => scheduler.nowUs });
     this.members = Array.from({ length: nodes }, (_, index) => ({
       replica: index as ReplicaId,
@@ -157,13 +159,13 @@ export class Cluster {
   fail(kind: FailureKind, message: string): void {
     if (this.failure !== null) return;
     this.failure = { kind, message, atUs: this.scheduler.nowUs };
-    this.setup.options.observer?.failed(this.failure);
+    this.observer?.failed(this.failure);
     this.note('FAILURE', `${kind}: ${message}`);
   }
 
   note(kind: string, text: string): void {
     this.trace.event(this.scheduler.nowUs, kind, digestText(text), () => text);
-    this.setup.options.observer?.noted(kind, text);
+    this.observer?.noted(kind, text);
   }
 
   /** Formats every directory and boots every machine; `done` when all are formatted. */
@@ -225,7 +227,7 @@ export class Cluster {
         }),
       () => {
         this.note('opened', `replica ${index}`);
-        this.setup.options.observer?.powered(index, 'opened');
+        this.observer?.powered(index, 'opened');
       },
     );
   }
@@ -248,7 +250,7 @@ export class Cluster {
   }
 
   tellReturned(call: Parameters<NonNullable<Checker['returned']>>[0]): void {
-    this.setup.options.observer?.returned(call);
+    this.observer?.returned(call);
     for (const checker of this.checkers) checker.returned?.(call);
   }
 
@@ -281,7 +283,7 @@ export class Cluster {
   }
 
   private outlets(): MachineOutlets {
-    const { observer } = this.setup.options;
+    const { observer } = this;
     return {
       sendPeer: (from, to, frame) => {
         observer?.peerSent(from, to, frame);
@@ -333,7 +335,7 @@ export class Cluster {
       this.highestCommit = state.commit;
       this.counts.commits = state.commit;
     }
-    this.setup.options.observer?.turned(index, state);
+    this.observer?.turned(index, state);
     for (const checker of this.checkers) checker.turned?.(index, state);
   }
 
@@ -369,7 +371,7 @@ export class Cluster {
           position: machine.position(applied.state),
           stateHash: machine.stateHash(applied.state),
         };
-        this.setup.options.observer?.executed(execution);
+        this.observer?.executed(execution);
         for (const checker of this.checkers) checker.executed?.(execution);
         return applied;
       },

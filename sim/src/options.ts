@@ -32,6 +32,13 @@ export interface RunOptions {
   readonly plan?: Partial<RunPlan>;
   /** Faults to do instead of drawing any. */
   readonly script?: readonly FaultAction[];
+  /** Ends the run there, undecided: for a search that has no use for a longer one. */
+  readonly eventsMax?: number;
+  /**
+   * Judges what clients saw as soon as the faults are over, without the phases after it. Replicas are not judged then:
+   * they were given no time to agree.
+   */
+  readonly endsWhenCalm?: boolean;
   /** Keep one line an event. */
   readonly recordTrace?: boolean;
   readonly plants?: Plants;

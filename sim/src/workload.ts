@@ -16,6 +16,8 @@ export interface WorkloadOptions {
   readonly readRate: number;
   /** Share of writes that carry an idempotency id which another client then uses for the same command. */
   readonly sharedRate: number;
+  /** Calls of all clients together, after which nobody makes another; left out: no such end. */
+  readonly callsMax?: number;
 }
 
 export const simTenant = 1;
@@ -132,8 +134,12 @@ export class Workload {
     const { thinkUs, plenty } = this.options;
     const pauseUs = this.history.acknowledged < plenty ? thinkUs : slowdown * thinkUs;
     this.scheduler.after(randomInt(this.random, 0, 2 * pauseUs), () => {
-      if (this.running && this.epochs[index] === epoch) this.next(index, epoch);
+      if (this.running && this.epochs[index] === epoch && this.mayCall) this.next(index, epoch);
     });
+  }
+
+  private get mayCall(): boolean {
+    return this.history.calls.length < (this.options.callsMax ?? Number.POSITIVE_INFINITY);
   }
 
   private next(index: number, epoch: number): void {

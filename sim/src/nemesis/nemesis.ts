@@ -224,6 +224,7 @@ export class Nemesis {
     if (effect === 'nothing') return false;
     this.executed.push(action);
     this.cluster.note('fault', describeAction(action));
+    this.cluster.observer?.fault(action);
     if (effect === 'struck' && action.kind !== 'calm' && action.kind !== 'exceed') this.count(action.kind);
     return true;
   }

@@ -111,6 +111,23 @@ class RowWriter {
     }
   }
 
+  /** How a replica was left by the events before the first row. */
+  before(events: readonly RunEvent[]): ReportData['before'] {
+    const before = Array.from({ length: this.replicas }, () => ({ power: 'down' as Running, state: -1 }));
+    for (const event of events) {
+      if (event.kind === 'received' && event.to.type === 'client') continue;
+      const replica = event.kind === 'received' ? event.to.index : 'replica' in event ? event.replica : -1;
+      const left = before[replica];
+      if (left === undefined) continue;
+      if (event.kind === 'power') {
+        left.power = runningAs[event.power];
+        if (event.power === 'off') left.state = -1;
+      }
+      if ('after' in event && event.after !== null) left.state = this.state(event.after);
+    }
+    return before;
+  }
+
   private row({ atUs }: RunEvent, kind: RowKind, ...rest: readonly number[]): void {
     this.rows.push([rowKinds.indexOf(kind), atUs - this.lastUs, ...rest]);
     this.lastUs = atUs;
@@ -134,6 +151,8 @@ class RowWriter {
 }
 
 const powerKinds = { on: 'booted', opened: 'opened', paused: 'paused', off: 'down' } as const;
+type Running = ReportData['before'][number]['power'];
+const runningAs = { on: 'running', opened: 'running', paused: 'paused', off: 'down' } as const;
 const powerTexts = { on: 'runs', opened: 'has read its disk', paused: 'is paused', off: 'is down' } as const;
 
 /** The page's data for one recorded run: a window of its events that ends at the failure. */
@@ -151,18 +170,18 @@ export function buildReport(options: {
   const startUs = events[start]?.atUs ?? 0;
   const writer = new RowWriter(stats.nodes, startUs);
   for (const event of events.slice(start, end)) writer.write(event);
-  const clients = 1 + Math.max(-1, ...calls.map(({ client }) => client), ...clientsIn(events));
   return {
     title: `seed ${seed}: ${failure?.kind ?? 'passed'}`,
     failure,
     replay,
     facts,
     replicas: stats.nodes,
-    clients,
+    clients: clientsIn(events),
     startUs,
     rows: writer.rows,
     strings: writer.strings.values,
     states: writer.states.values,
+    before: writer.before(events.slice(0, start)),
     focusRow: Math.max(0, (failed === -1 ? end - 1 : failed) - start),
     omitted: run.dropped + start,
     ...reportCalls(calls, events, failure),
@@ -170,8 +189,8 @@ export function buildReport(options: {
 }
 
 /** Clients that dialled, also those that never got to call. */
-function clientsIn(events: readonly RunEvent[]): Set<number> {
-  const found = new Set<number>();
-  for (const event of events) if (event.kind === 'connection') found.add(event.client);
-  return found;
+function clientsIn(events: readonly RunEvent[]): number {
+  let clients = 0;
+  for (const event of events) if (event.kind === 'connection') clients = Math.max(clients, event.client + 1);
+  return clients;
 }

@@ -6,6 +6,7 @@ import type { Execution, Failure } from '../checkers/checker.ts';
 import { markerOf } from '../checkers/execution-checkers.ts';
 import type { Call } from '../history.ts';
 import type { CrashableDisk, Power } from '../machine.ts';
+import { type FaultAction, describeAction } from '../nemesis/action.ts';
 import { describeCommand } from './describe-command.ts';
 import { damagedFrame, describeClientFrame, describePeerMessage, describeServerFrame } from './describe-message.ts';
 import type { RunObserver } from './observer.ts';
@@ -17,7 +18,7 @@ import { watchDisk } from './watch-disk.ts';
 export const logEventsMax = 400_000;
 
 /** Kinds of note that say what a typed event says already. */
-const toldElsewhere: ReadonlySet<string> = new Set(['FAILURE', 'boot', 'opened', 'down']);
+const toldElsewhere: ReadonlySet<string> = new Set(['FAILURE', 'fault', 'boot', 'opened', 'down']);
 
 /** What handed a replica its latest input, waiting for the state it led to. */
 interface OpenTurn {
@@ -32,6 +33,13 @@ interface Flight {
   readonly to: Party;
   readonly message: MessageSummary;
   arrivals: number;
+}
+
+/** Replicas that a fault is done to; none for what is done to all of them. */
+function replicasOf(action: FaultAction): readonly number[] {
+  if ('replica' in action) return [action.replica];
+  if ('links' in action) return [...new Set(action.links.flat())].sort((a, b) => a - b);
+  return 'crashes' in action ? action.crashes.map(({ replica }) => replica) : [];
 }
 
 /**
@@ -147,6 +155,11 @@ export class EventLog implements RunObserver {
   returned(call: Call): void {
     const result = describeEnd(call.end, call.type === 'get');
     this.push({ kind: 'returned', atUs: this.now(), client: call.client, call: summariseCall(call), result });
+  }
+
+  fault(action: FaultAction): void {
+    const forUs = 'forUs' in action ? action.forUs : null;
+    this.push({ kind: 'fault', atUs: this.now(), text: describeAction(action), forUs, replicas: replicasOf(action) });
   }
 
   noted(kind: string, text: string): void {

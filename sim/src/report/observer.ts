@@ -4,6 +4,7 @@ import type { Codec } from '@kimberlite/wire';
 import type { Execution, Failure } from '../checkers/checker.ts';
 import type { Call } from '../history.ts';
 import type { CrashableDisk, Power } from '../machine.ts';
+import type { FaultAction } from '../nemesis/action.ts';
 
 /**
  * Somebody who watches a run and changes nothing of it: it draws nothing, schedules nothing, and the trace hash is
@@ -33,6 +34,7 @@ export interface RunObserver {
   readonly executed: (execution: Execution) => void;
   readonly called: (call: Call) => void;
   readonly returned: (call: Call) => void;
+  readonly fault: (action: FaultAction) => void;
   readonly noted: (kind: string, text: string) => void;
   readonly failed: (failure: Failure) => void;
 }

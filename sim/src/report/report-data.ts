@@ -79,6 +79,8 @@ export interface ReportData {
   readonly rows: readonly ReportRow[];
   readonly strings: readonly string[];
   readonly states: readonly ReplicaSummary[];
+  /** How each replica was before the first row. */
+  readonly before: readonly { readonly power: 'down' | 'running' | 'paused'; readonly state: number }[];
   /** Row of the failure; the last row when there is none. */
   readonly focusRow: number;
   /** Earlier events that are not here. */
