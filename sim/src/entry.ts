@@ -36,9 +36,6 @@ export interface SimulationOptions {
   readonly signal?: { readonly aborted: boolean };
 }
 
-/** Lines of a failing run's trace that are worth printing at once. */
-export const failureTraceLinesMax = 200;
-
 /** Many seeds, one after the other, giving way to the event loop between runs. */
 export async function simulate(options: SimulationOptions): Promise<SimulationReport> {
   const { onProgress, signal, minutes, hasher } = options;
@@ -71,18 +68,4 @@ export async function simulate(options: SimulationOptions): Promise<SimulationRe
     wallSeconds: wallSeconds(),
     traceHash: hex(high) + hex(low),
   };
-}
-
-/** What a person needs to look into a failure: the seed, the command that replays it, and its last events. */
-export function explainFailure(failure: { readonly seed: number }, nodes?: number, hasher?: Hasher): string {
-  const options = { recordTrace: true, ...(nodes === undefined ? {} : { nodes }) };
-  const result = runSeed(failure.seed, options, hasher);
-  const replay = `kimberlite sim --seed ${failure.seed} --runs 1${nodes === undefined ? '' : ` --nodes ${nodes}`}`;
-  const kept = result.trace.slice(-failureTraceLinesMax);
-  return [
-    `seed ${failure.seed}: ${result.failure?.kind ?? 'passed this time'}: ${result.failure?.message ?? ''}`,
-    `replay: ${replay}`,
-    `the last ${kept.length} of ${result.trace.length} events:`,
-    ...kept,
-  ].join('\n');
 }

@@ -6,16 +6,21 @@ export * from './checkers/linearizability.ts';
 export * from './checkers/register.ts';
 export { createSimDisk, type DiskFaults, noFaults, SimDisk, type SimDiskOptions } from './disk.ts';
 export { type CostPerCall, compareDegraded, type DegradedReport } from './degraded.ts';
-export {
-  explainFailure,
-  type SimulationOptions,
-  type SimulationProgress,
-  type SimulationReport,
-  simulate,
-} from './entry.ts';
+export { type SimulationOptions, type SimulationProgress, type SimulationReport, simulate } from './entry.ts';
 export { type CoverageMark, coverageMarks } from './marks.ts';
 export { describeAction, type FaultAction } from './nemesis/action.ts';
 export { type RunPlan } from './plan.ts';
 export { type FaultKind, faultKinds, type Plants, type RunOptions } from './options.ts';
-export { type RunResult, type RunStats, runSeed } from './run.ts';
+export { type Execute, type RunResult, type RunStats, runSeed } from './run.ts';
 export { formatUs } from './trace.ts';
+export { buildReport, reportEventsMax } from './report/build-report.ts';
+export { EventLog, logEventsMax } from './report/event-log.ts';
+export { formatEvent } from './report/format-event.ts';
+export { type PageParts, renderReport } from './report/html.ts';
+export type { RunObserver } from './report/observer.ts';
+export { type RecordedRun, recordRun } from './report/record-run.ts';
+export type { ReportData } from './report/report-data.ts';
+export type { RunEvent } from './report/run-event.ts';
+export { type Candidate, optionsOf, pinned, type Size, sizeOf } from './shrink/candidate.ts';
+export { formatSchedule, parseSchedule, type Schedule, scheduleOf } from './shrink/schedule.ts';
+export { shrink, type ShrinkProgress, type Shrunk, shrinkRunsMax } from './shrink/shrink.ts';

@@ -1,7 +1,6 @@
-import type { Hasher } from '@kimberlite/base';
 import type { Call } from '../history.ts';
 import type { RunOptions } from '../options.ts';
-import { type RunResult, runSeed } from '../run.ts';
+import type { Execute, RunResult } from '../run.ts';
 import { EventLog } from './event-log.ts';
 import type { RunEvent } from './run-event.ts';
 
@@ -14,8 +13,8 @@ export interface RecordedRun {
   readonly calls: readonly Call[];
 }
 
-export function recordRun(seed: number, options: RunOptions, hasher?: Hasher): RecordedRun {
+export function recordRun(seed: number, options: RunOptions, execute: Execute): RecordedRun {
   const log = new EventLog();
-  const result = runSeed(seed, { ...options, observer: log }, hasher);
+  const result = execute(seed, { ...options, observer: log });
   return { result, events: log.events, dropped: log.dropped, calls: log.calls };
 }

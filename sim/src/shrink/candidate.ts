@@ -24,12 +24,7 @@ export interface Size {
   readonly nodes: number;
 }
 
-export const optionsOf = ({ plan, script, endsWhenCalm }: Candidate, base: RunOptions = {}): RunOptions => ({
-  ...base,
-  plan,
-  script,
-  endsWhenCalm,
-});
+export const optionsOf = ({ plan, script, endsWhenCalm }: Candidate): RunOptions => ({ plan, script, endsWhenCalm });
 
 /** The candidate that pins a run that was drawn. */
 export const pinned = (result: RunResult): Candidate => ({

@@ -16,7 +16,8 @@ export const whole: Shape<number> = (value, at) =>
 
 export const text: Shape<string> = (value, at) => (typeof value === 'string' ? ok(value) : wrong(at, 'text'));
 
-export const flag: Shape<boolean> = (value, at) => (typeof value === 'boolean' ? ok(value) : wrong(at, 'true or false'));
+export const flag: Shape<boolean> = (value, at) =>
+  typeof value === 'boolean' ? ok(value) : wrong(at, 'true or false');
 
 export const oneOf =
   <const T extends string>(words: readonly T[]): Shape<T> =>

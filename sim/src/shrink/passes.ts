@@ -73,8 +73,12 @@ function* time(smallest: () => Smallest): Proposals {
 
 /** When a fault that is tried by itself strikes: the cluster has begun to answer by then. */
 const soonUs = 50_000;
+/** From its end to the end of all faults, where a run has to reach that to fail. */
+const aftermathUs = 200_000;
 /** What one fault by itself leads to, it leads to within a few timeouts. */
-const aloneEventsMax = 1_500;
+const aloneEventsMax = 2_000;
+/** So few calls that those timeouts fit into so few events. */
+const quietThinkUs = 100_000;
 
 const lastingUs = (action: FaultAction): number => ('forUs' in action ? action.forUs : 0);
 
@@ -88,16 +92,24 @@ function extremes(script: readonly FaultAction[]): readonly FaultAction[] {
   });
 }
 
-/** One fault by itself, done to each replica in turn: to a young cluster the primary of an old one is a backup. */
+/**
+ * One fault by itself, done to each replica in turn: to a young cluster the primary of an old one is a backup. First
+ * among few calls, then among as many as there were.
+ */
 function* alone(smallest: () => Smallest): Proposals {
   for (const action of extremes(smallest().candidate.script)) {
     const { candidate } = smallest();
     if (candidate.script.length <= 1) return;
-    const { nodes: count } = candidate.plan;
-    const rest = candidate.script.filter(({ kind }) => kind === 'calm');
-    for (let by = 0; by < count; by++) {
-      const one = amongReplicas([{ ...action, atUs: soonUs }], (replica) => (replica + by) % count);
-      yield { ...withScript(candidate, [...one, ...rest]), eventsMax: aloneEventsMax };
+    const { plan, script } = candidate;
+    const calmUs = soonUs + lastingUs(action) + aftermathUs;
+    const rest = script.some(({ kind }) => kind === 'calm') ? [{ kind: 'calm', atUs: calmUs } as const] : [];
+    const quiet = { ...plan.workload, window: 1, thinkUs: Math.max(plan.workload.thinkUs, quietThinkUs) };
+    for (const workload of [quiet, plan.workload]) {
+      for (let by = 0; by < plan.nodes; by++) {
+        const one = amongReplicas([{ ...action, atUs: soonUs }], (replica) => (replica + by) % plan.nodes);
+        const proposal = withPlan({ ...candidate, script: [...one, ...rest] }, { workload });
+        yield { ...proposal, eventsMax: aloneEventsMax };
+      }
     }
   }
 }

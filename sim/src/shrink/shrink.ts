@@ -1,5 +1,4 @@
-import type { RunOptions } from '../options.ts';
-import type { RunResult } from '../run.ts';
+import type { Execute, RunResult } from '../run.ts';
 import {
   type Candidate,
   eventsBelow,
@@ -19,9 +18,6 @@ export const shrinkRunsMax = 600;
 const roundsMax = 6;
 /** Bound of a check that a hang is one, in times the events it was seen after. */
 const confirmFactor = 20;
-
-/** Executes a run. Whoever planted something into the code under test passes it on in here. */
-export type Execute = (seed: number, options: RunOptions) => RunResult;
 
 export interface ShrinkProgress {
   readonly runs: number;

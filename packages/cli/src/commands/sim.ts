@@ -1,9 +1,17 @@
 import { randomInt } from 'node:crypto';
 import { nodeHasher } from '@kimberlite/node';
-import { explainFailure, type SimulationProgress, type SimulationReport, simulate } from '@kimberlite/sim';
+import {
+  type RunOptions,
+  type RunResult,
+  runSeed,
+  type SimulationProgress,
+  type SimulationReport,
+  simulate,
+} from '@kimberlite/sim';
 import type { Command } from 'commander';
 import { type Context, examples, printJson, wholeNumber, withJson } from '../context.ts';
 import { line, type Terminal } from '../terminal.ts';
+import { replaySchedule, reportFailure, shrinkSecondsDefault } from './sim-failure.ts';
 
 interface Flags {
   readonly seed?: number;
@@ -11,9 +19,12 @@ interface Flags {
   readonly minutes?: number;
   readonly nodes?: number;
   readonly json?: boolean;
+  readonly replay?: string;
+  readonly out?: string;
+  readonly shrink: number;
 }
 
-/** Failures shown with their trace; the seeds of the others are enough to come back to them. */
+/** Failures shown with their trace and shrunk; the seeds of the others are enough to come back to them. */
 const explainedMax = 1;
 
 export function addSim(program: Command, context: Context): void {
@@ -35,19 +46,34 @@ export function addSim(program: Command, context: Context): void {
     )
     .option('--minutes <n>', 'how long', wholeNumber('--minutes', 1, 100_000))
     .option('--nodes <n>', 'replicas in each cluster (default: drawn from the seed)', wholeNumber('--nodes', 1, 6))
+    .option(
+      '--shrink <seconds>',
+      'how long a smaller failing run is looked for',
+      wholeNumber('--shrink', 0, 100_000),
+      shrinkSecondsDefault,
+    )
+    .option('--replay <file>', 'runs what a schedule says that a failed run left behind')
+    .option(
+      '--out <dir>',
+      'where a failed run leaves its schedule, trace and page (default: below the temporary directory)',
+    )
     .action(async (flags: Flags) => {
       process.exitCode = await act(context, flags);
     });
   examples(command, [
     ['a hundred runs', 'kimberlite sim --runs 100'],
     ['one run again, to look into it', 'kimberlite sim --seed 4711'],
+    ['a shrunk run again, with its page', 'kimberlite sim --replay seed-4711-stale-read.json --out .'],
     ['all night', 'kimberlite sim --minutes 480 --json'],
   ]);
 }
 
 async function act(context: Context, flags: Flags): Promise<0 | 1> {
   const { terminal } = context;
-  const { nodes, runs, minutes } = flags;
+  const { nodes, runs, minutes, out } = flags;
+  const execute = (of: number, options: RunOptions): RunResult => runSeed(of, options, nodeHasher);
+  const left = out === undefined ? {} : { out };
+  if (flags.replay !== undefined) return replaySchedule(context, flags.replay, execute, left);
   const seed = flags.seed ?? randomInt(2 ** 32);
   const abort = new AbortController();
   process.once('SIGINT', () => abort.abort());
@@ -62,7 +88,10 @@ async function act(context: Context, flags: Flags): Promise<0 | 1> {
   });
   if (terminal.interactive) terminal.err('\r\u001b[K');
   for (const failure of report.failures.slice(0, explainedMax)) {
-    line(terminal.err, explainFailure(failure, nodes, nodeHasher));
+    const options = nodes === undefined ? {} : { nodes };
+    const replay = `kimberlite sim --seed ${failure.seed} --runs 1${nodes === undefined ? '' : ` --nodes ${nodes}`}`;
+    const run = { seed: failure.seed, options, execute, replay };
+    await reportFailure(context, run, { ...left, shrinkSeconds: flags.shrink, signal: abort.signal });
   }
   if (flags.json === true) printJson(context, report);
   else printReport(terminal, report, seed);
