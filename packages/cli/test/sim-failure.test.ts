@@ -85,7 +85,9 @@ describe('a failed run', () => {
   test('passes without the bug, and the file says what it had', () => {
     const healed = collecting();
     expect(replaySchedule(healed.context, `${base}.json`, sound, {})).toBe(0);
-    expect(healed.out()).toMatch(/^✓ passed\ntrace [0-9a-f]{16}, not [0-9a-f]{16} in the file\nthe file has persistence/);
+    expect(healed.out()).toMatch(
+      /^✓ passed\ntrace [0-9a-f]{16}, not [0-9a-f]{16} in the file\nthe file has persistence/,
+    );
   });
 });
 

@@ -3,7 +3,7 @@ import { messageLabel } from './format-event.ts';
 import type { RecordedRun } from './record-run.ts';
 import { reportCalls } from './report-calls.ts';
 import { type ReportData, type ReportRow, type RowKind, rowKinds } from './report-data.ts';
-import { messageFamilies, type Party, type ReplicaSummary, type RunEvent } from './run-event.ts';
+import { isDurable, messageFamilies, type Party, type ReplicaSummary, type RunEvent } from './run-event.ts';
 
 /** Events a page holds; of a longer run the ones before the failure. */
 export const reportEventsMax = 100_000;
@@ -72,7 +72,7 @@ class RowWriter {
         );
       case 'disk-done': {
         const { call, file, detail, error, replica, after } = event;
-        const kind = error !== null ? 'disk-failed' : call.startsWith('sync') ? 'synced' : 'disk-done';
+        const kind = error !== null ? 'disk-failed' : isDurable(call) ? 'synced' : 'disk-done';
         const text = `${call} ${file} ${detail}`.trimEnd() + (error === null ? '' : `: ${error}`);
         return this.plain(event, kind, replica, text, -1, this.state(after));
       }

@@ -39,7 +39,7 @@ interface Flight {
 function replicasOf(action: FaultAction): readonly number[] {
   if ('replica' in action) return [action.replica];
   if ('links' in action) return [...new Set(action.links.flat())].sort((a, b) => a - b);
-  return 'crashes' in action ? action.crashes.map(({ replica }) => replica) : [];
+  return 'outages' in action ? action.outages.map(({ replica }) => replica) : [];
 }
 
 /**

@@ -74,7 +74,21 @@ interface Turn {
   readonly after: ReplicaSummary | null;
 }
 
-export type DiskCall = 'list' | 'create' | 'size' | 'read' | 'write' | 'sync' | 'sync-directory' | 'rename' | 'remove';
+export type DiskCall =
+  | 'list'
+  | 'create'
+  | 'size'
+  | 'read'
+  | 'write'
+  | 'write-durable'
+  | 'sync'
+  | 'sync-directory'
+  | 'rename'
+  | 'remove';
+
+/** Calls after which something is durable. */
+export const isDurable = (call: DiskCall): boolean =>
+  call === 'sync' || call === 'sync-directory' || call === 'write-durable';
 
 /** One thing that happened in a run. */
 export type RunEvent = At &

@@ -32,6 +32,8 @@ export function watchDisk(
       disk.read(file, offset, lengthBytes, through('read', file, at(offset, lengthBytes), back)),
     write: (file, offset, bytes, back) =>
       disk.write(file, offset, bytes, through('write', file, at(offset, bytes.length), back)),
+    writeDurable: (file, offset, bytes, back) =>
+      disk.writeDurable(file, offset, bytes, through('write-durable', file, at(offset, bytes.length), back)),
     sync: (file, back) => disk.sync(file, through('sync', file, '', back)),
     syncDirectory: (back) => disk.syncDirectory(through('sync-directory', '', '', back)),
     rename: (from, to, back) => disk.rename(from, to, through('rename', from, `to ${to}`, back)),

@@ -1,9 +1,10 @@
 import type { FaultAction } from '../nemesis/action.ts';
+import { isAmbient } from '../nemesis/kinds.ts';
 
 // Lists of faults made out of lists of faults. None of them has to make sense: what cannot be done is not done.
 
-/** Shapes every link or disk from its time on; the others strike once. */
-const lastsOn = (action: FaultAction): boolean => !('forUs' in action) && action.kind !== 'crash-all';
+/** Shapes every link, a clock or the rules from its time on; the others strike once. */
+const lastsOn = ({ kind }: FaultAction): boolean => kind === 'calm' || kind === 'exceed' || isAmbient(kind);
 
 const endUs = (action: FaultAction): number => action.atUs + ('forUs' in action ? action.forUs : 0);
 
@@ -36,9 +37,9 @@ export function shorterFault(script: readonly FaultAction[], index: number, fact
   return script.map((action, i) => {
     if (i !== index) return action;
     if ('forUs' in action) return { ...action, forUs: Math.floor(action.forUs * factor) };
-    if (action.kind !== 'crash-all') return action;
-    const crashes = action.crashes.map((crash) => ({ ...crash, forUs: Math.floor(crash.forUs * factor) }));
-    return { ...action, crashes };
+    if (!('outages' in action)) return action;
+    const outages = action.outages.map((outage) => ({ ...outage, forUs: Math.floor(outage.forUs * factor) }));
+    return { ...action, outages };
   });
 }
 
@@ -55,6 +56,8 @@ export function amongReplicas(
   renamed: (replica: number) => number | null,
 ): FaultAction[] {
   return script.flatMap((action): FaultAction[] => {
+    const replica = 'replica' in action ? renamed(action.replica) : 0;
+    if (replica === null) return [];
     if ('links' in action) {
       const links = action.links.flatMap(([from, to]) => {
         const ends = [renamed(from), renamed(to)] as const;
@@ -62,16 +65,15 @@ export function amongReplicas(
       });
       return links.length === 0 ? [] : [{ ...action, links }];
     }
-    if ('crashes' in action) {
-      const crashes = action.crashes.flatMap((crash) => {
-        const replica = renamed(crash.replica);
-        return replica === null ? [] : [{ ...crash, replica }];
+    if ('outages' in action) {
+      const outages = action.outages.flatMap((outage) => {
+        const other = renamed(outage.replica);
+        return other === null ? [] : [{ ...outage, replica: other }];
       });
-      return crashes.length === 0 ? [] : [{ ...action, crashes }];
+      if (outages.length === 0) return [];
+      return ['replica' in action ? { ...action, replica, outages } : { ...action, outages }];
     }
-    if (!('replica' in action)) return [action];
-    const replica = renamed(action.replica);
-    return replica === null ? [] : [{ ...action, replica }];
+    return ['replica' in action ? { ...action, replica } : action];
   });
 }
 

@@ -41,16 +41,16 @@ const withPlan = (candidate: Candidate, plan: Partial<Candidate['plan']>): Propo
   candidate: { ...candidate, plan: { ...candidate.plan, ...plan } },
 });
 
-/** What comes after the faults, where the failure does not need it. */
+/** What comes after the faults, where the failure does not need it, and what a run is asked to prove. */
 function* ending(smallest: () => Smallest): Proposals {
-  const { failure } = smallest();
-  if (isOfHistories(failure)) yield { candidate: { ...smallest().candidate, endsWhenCalm: true } };
-  if (smallest().candidate.plan.finalBlackout) yield withPlan(smallest().candidate, { finalBlackout: false });
-  if (smallest().candidate.plan.leaveDown.length > 0) yield withPlan(smallest().candidate, { leaveDown: [] });
+  const plan = (): Candidate['plan'] => smallest().candidate.plan;
+  // Nothing is left to prove about a run that failed.
+  if (plan().acknowledgedMin > 0) yield withPlan(smallest().candidate, { acknowledgedMin: 0, simulatedSecondsMin: 0 });
+  if (isOfHistories(smallest().failure)) yield { candidate: { ...smallest().candidate, endsWhenCalm: true } };
+  if (plan().finalBlackout) yield withPlan(smallest().candidate, { finalBlackout: false });
+  if (plan().broken.length > 0) yield withPlan(smallest().candidate, { broken: [], mendsBroken: false });
   for (const patienceSeconds of [5, 10]) {
-    if (patienceSeconds < smallest().candidate.plan.patienceSeconds) {
-      yield withPlan(smallest().candidate, { patienceSeconds });
-    }
+    if (patienceSeconds < plan().patienceSeconds) yield withPlan(smallest().candidate, { patienceSeconds });
   }
 }
 
@@ -136,8 +136,12 @@ function* nodes(smallest: () => Smallest): Proposals {
         const place = (replica - first + plan.nodes) % plan.nodes;
         return place < fewer ? place : null;
       };
-      const leaveDown = plan.leaveDown.flatMap((replica) => renamed(replica) ?? []);
-      yield withPlan({ ...candidate, script: amongReplicas(script, renamed) }, { nodes: fewer, leaveDown });
+      const weak = plan.weak.flatMap((replica) => renamed(replica) ?? []);
+      const broken = plan.broken.flatMap(({ replica, how }) => {
+        const other = renamed(replica);
+        return other === null ? [] : [{ replica: other, how }];
+      });
+      yield withPlan({ ...candidate, script: amongReplicas(script, renamed) }, { nodes: fewer, weak, broken });
       if (smallest().candidate.plan.nodes === fewer) return;
     }
   }

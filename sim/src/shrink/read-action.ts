@@ -1,5 +1,5 @@
 import { err, type Result } from '@kimberlite/base';
-import type { FaultAction } from '../nemesis/action.ts';
+import type { FaultAction, Outage } from '../nemesis/action.ts';
 import { isObject, listOf, number, objectOf, oneOf, pairOf, type Shape, text, whole } from './json-shape.ts';
 
 /** Links, crashes and the like in one action: far more than any cluster has. */
@@ -18,34 +18,61 @@ const fields: {
     readonly [Field in Exclude<keyof Of<Kind>, 'kind' | 'atUs'>]: Shape<Of<Kind>[Field]>;
   };
 } = (() => {
-  const links = listOf(pairOf(whole), partsMax);
-  const broken = { links, forUs: whole };
-  const crash = objectOf<{ replica: number; afterUs: number; forUs: number }>({
-    replica: whole,
-    afterUs: whole,
-    forUs: whole,
-  });
+  const lasting = { replica: whole, forUs: whole };
+  const broken = { links: listOf(pairOf(whole), partsMax), forUs: whole };
+  const outage = objectOf<Outage>({ replica: whole, afterUs: whole, forUs: whole });
+  const outages = listOf(outage, partsMax);
+  const target = oneOf(['segment', 'headers', 'superblock'] as const);
+  const place = { replica: whole, file: text, offset: whole };
+  const patch = { replica: whole, target: oneOf(['segment', 'headers'] as const) };
   return {
     loss: { rate: number },
     duplication: { rate: number },
     replay: { rate: number },
     reordering: {},
     'slow-network': { latencyMinUs: number, latencyMeanUs: number },
+    'narrow-network': { bytesPerSecond: number },
     partition: broken,
     isolate: broken,
     'one-way': broken,
     bridge: broken,
     clog: broken,
-    crash: { replica: whole, forUs: whole },
-    pause: { replica: whole, forUs: whole },
-    'crash-mid-turn': { replica: whole, calls: whole, forUs: whole },
-    'crash-all': { crashes: listOf(crash, partsMax) },
-    skew: { replica: whole, skewUs: number, driftPpm: number },
-    'clock-jump': { replica: whole, skewUs: number, forUs: whole },
+    flapping: { ...broken, periodUs: whole },
+    'old-messages': { count: whole },
+    crash: lasting,
+    kill: lasting,
+    stop: lasting,
+    pause: lasting,
+    'crash-mid-turn': { ...lasting, calls: whole },
+    'crash-in-view-change': { ...lasting, calls: whole },
+    'crash-all': { outages },
+    'power-cut-while-writing': { replica: whole, target, outages },
+    skew: { replica: whole, skewUs: number },
+    drift: { replica: whole, driftPpm: number },
+    'clock-jump': { ...lasting, byUs: number },
+    'torn-write': { ...lasting, target },
+    'lost-writes': { ...lasting, target },
+    'lost-names': lasting,
+    'failed-sync': lasting,
+    'failed-write': lasting,
+    'full-disk': lasting,
+    'slow-disk': { ...lasting, factor: number },
+    rot: { ...place, op: whole, bit: whole },
+    'rot-header': { ...place, op: whole, bit: whole },
+    'rot-superblock': { ...place, bit: whole },
+    'rot-file-header': { ...place, bit: whole },
+    'bad-sector': { ...place, op: whole },
+    'read-errors': { ...lasting, rate: number },
+    'misdirected-write': { ...patch, op: whole, toOp: whole },
+    'lost-write': { ...patch, op: whole },
+    'superblock-astray': { replica: whole, fate: oneOf(['lost', 'misdirected'] as const) },
     'client-crash': { client: whole, forUs: whole },
+    'slow-reader': { client: whole, forUs: whole },
     'client-cut': { client: whole, replica: whole, forUs: whole },
-    'slow-disk': { replica: whole, factor: number },
-    rot: { replica: whole, file: text, offset: whole, bit: whole },
+    'rude-client': { replica: whole },
+    flood: { replica: whole, sessions: whole, leadUs: whole },
+    'session-flood': { replica: whole, sessions: whole },
+    exceed: {},
     calm: {},
   };
 })();

@@ -2,7 +2,7 @@ import { err, type Result } from '@kimberlite/base';
 import type { Failure } from '../checkers/checker.ts';
 import type { FaultAction } from '../nemesis/action.ts';
 import { faultKinds } from '../options.ts';
-import type { RunPlan } from '../plan.ts';
+import { brokenWays, type RunPlan } from '../plan.ts';
 import type { RunResult } from '../run.ts';
 import type { WorkloadOptions } from '../workload.ts';
 import type { Candidate, Size } from './candidate.ts';
@@ -12,6 +12,8 @@ import { readAction } from './read-action.ts';
 const format = 'kimberlite-schedule-1';
 const actionsMax = 100_000;
 const clientsMax = 1_000;
+const replicasMax = 100;
+const durationsMax = 100;
 
 /** A run as a file: everything that pins it, how it ended, and where it comes from. */
 export interface Schedule extends Candidate {
@@ -48,6 +50,7 @@ const workloadShape: Shape<WorkloadOptions> = objectOf<WorkloadOptions>({
   keys: whole,
   window: whole,
   thinkUs: number,
+  plenty: whole,
   readRate: number,
   sharedRate: number,
   callsMax: optional(whole),
@@ -57,13 +60,19 @@ const planShape: Shape<RunPlan> = objectOf<RunPlan>({
   nodes: whole,
   faults: listOf(oneOf(faultKinds), faultKinds.length),
   meanIntervalUs: number,
+  durationsUs: listOf(number, durationsMax),
   seconds: number,
   clients: listOf(oneOf(['sdk', 'plain'] as const), clientsMax),
   workload: workloadShape,
   giveUpUs: number,
   patienceSeconds: number,
-  leaveDown: listOf(whole, clientsMax),
+  weak: listOf(whole, replicasMax),
+  broken: listOf(objectOf<RunPlan['broken'][number]>({ replica: whole, how: oneOf(brokenWays) }), replicasMax),
+  mendsBroken: flag,
   finalBlackout: flag,
+  exceeds: flag,
+  acknowledgedMin: whole,
+  simulatedSecondsMin: number,
 });
 
 const scheduleShape: Shape<Schedule> = objectOf<Schedule>({
