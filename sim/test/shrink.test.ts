@@ -216,7 +216,7 @@ describe('a planted failure', () => {
     (plant) => {
       const failing = findFailing(plant);
       const withPlant: Execute = (seed, options) => execute(seed, { ...options, plants: plant.plants });
-      const { candidate, result, size, original } = drive(failing, withPlant, 300);
+      const { candidate, result, size, original } = drive(failing, withPlant, 200);
       expect(size.events).toBeLessThanOrEqual(original.events / 10);
       expect(size.actions).toBeLessThanOrEqual(original.actions);
       const schedule = scheduleOf({
@@ -264,7 +264,7 @@ describe('a schedule in a file', () => {
     ['a seed that is none', { ...schedule, seed: -1 }, 'seed is not a whole number'],
     [
       'a fault that is none',
-      { ...schedule, script: [{ kind: 'flood', atUs: 1 }] },
+      { ...schedule, script: [{ kind: 'earthquake', atUs: 1 }] },
       'script[0].kind is not one of loss, ',
     ],
     [
