@@ -239,7 +239,8 @@ class Run {
     const { workload, cluster } = this;
     const { patienceSeconds } = this.plan;
     const before = workload.history.answered;
-    const enough = (): boolean => workload.history.answered >= before + recoveredCallsMin;
+    const enough = (): boolean =>
+      workload.history.answered >= before + recoveredCallsMin || workload.exhausted;
     if (!this.within(patienceSeconds, enough)) return this.stuck('the faults stopped, and nothing is answered');
     const settledUs = cluster.scheduler.nowUs;
     this.within(settledSeconds, () => false);
@@ -261,7 +262,7 @@ class Run {
   private expectAnswers(settledUs: number): void {
     const { cluster, workload, plan } = this;
     // Where strangers crowd the session table, a call may well end with its session.
-    if (plan.faults.includes('session-flood')) return;
+    if (this.nemesis.fired.has('session-flood')) return;
     const inTime = settledUs + patienceUs + plan.broken.length * wanderUs - plan.giveUpUs;
     for (const { type, client, key, marker, invokedUs, end } of workload.history.calls) {
       if (end === null || end.type === 'ok' || end.type === 'rejected') continue;

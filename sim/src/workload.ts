@@ -138,6 +138,11 @@ export class Workload {
     });
   }
 
+  /** Every call that may be made was made, and has ended. */
+  get exhausted(): boolean {
+    return !this.mayCall && this.open === 0;
+  }
+
   private get mayCall(): boolean {
     return this.history.calls.length < (this.options.callsMax ?? Number.POSITIVE_INFINITY);
   }

@@ -52,7 +52,12 @@ describe('a failed run', () => {
     expect(text).toMatch(/^seed 7: persistence: replica \d sends /);
     expect(text).toContain(`\nreplay: ${replay}\n`);
     expect(text).toMatch(/the last \d+ of \d+ events of the shrunk run:\n {2}0\.\d{6} /);
-    expect(text).toMatch(/ {2}0\.\d{6} failure persistence: replica \d sends .*\nshrunk from \d+ events, /);
+    const read = parseRunSchedule(readFileSync(`${base}.json`, 'utf8'));
+    const message = read.ok ? read.value.failure.message : '';
+    expect(message).toMatch(/^replica \d /);
+    // The failure is the last line of the trace that is printed.
+    expect(text).toMatch(/ {2}0\.\d{6} failure persistence: .*\nshrunk from \d+ events, /);
+    expect(text).toContain(` failure persistence: ${message}\nshrunk from `);
     for (const name of ['.json', '.txt', '.html', '-original.html']) expect(text).toContain(`${base}${name} (`);
     expect(out()).toBe('');
   });

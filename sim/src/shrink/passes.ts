@@ -27,6 +27,8 @@ export interface Proposal {
   readonly candidate: Candidate;
   /** Where it is cheap to be wrong: no more events than this are spent on it. */
   readonly eventsMax?: number;
+  /** Less is asked of the run, so it is taken even where it is no smaller. */
+  readonly asksLess?: true;
 }
 
 type Proposals = Generator<Proposal, void, void>;
@@ -41,11 +43,24 @@ const withPlan = (candidate: Candidate, plan: Partial<Candidate['plan']>): Propo
   candidate: { ...candidate, plan: { ...candidate.plan, ...plan } },
 });
 
+/**
+ * A run that failed has nothing left to prove: no kinds that must strike (its faults are a list now), no number of
+ * answers, no length. Without these the same run of healed code simply passes.
+ */
+function* demands(smallest: () => Smallest): Proposals {
+  const none = { faults: [], acknowledgedMin: 0, simulatedSecondsMin: 0 };
+  const { plan } = smallest().candidate;
+  if (plan.faults.length + plan.acknowledgedMin + plan.simulatedSecondsMin === 0) return;
+  const { failure, candidate } = smallest();
+  const seconds = Math.min(plan.seconds, Math.ceil(failure.atUs / 100_000) / 10);
+  yield { ...withPlan(candidate, { ...none, seconds }), asksLess: true };
+  if (smallest().candidate === candidate) yield { ...withPlan(candidate, none), asksLess: true };
+}
+
 /** What comes after the faults, where the failure does not need it, and what a run is asked to prove. */
 function* ending(smallest: () => Smallest): Proposals {
   const plan = (): Candidate['plan'] => smallest().candidate.plan;
-  // Nothing is left to prove about a run that failed.
-  if (plan().acknowledgedMin > 0) yield withPlan(smallest().candidate, { acknowledgedMin: 0, simulatedSecondsMin: 0 });
+  yield* demands(smallest);
   if (isOfHistories(smallest().failure)) yield { candidate: { ...smallest().candidate, endsWhenCalm: true } };
   if (plan().finalBlackout) yield withPlan(smallest().candidate, { finalBlackout: false });
   if (plan().broken.length > 0) yield withPlan(smallest().candidate, { broken: [], mendsBroken: false });

@@ -62,12 +62,13 @@ export function* shrink(
   let smallest: Smallest = { candidate: pinned(failing), size: original, failure, calls: callsIn(failing) };
   let runs = 0;
 
-  const accept = ({ candidate, eventsMax: enough = Number.POSITIVE_INFINITY }: Proposal): boolean => {
-    const eventsMax = Math.min(enough, eventsBelow(weightOf(smallest.size), candidate));
+  const accept = ({ candidate, eventsMax: enough = Number.POSITIVE_INFINITY, asksLess }: Proposal): boolean => {
+    const below = weightOf(smallest.size) + (asksLess === true ? 1 : 0);
+    const eventsMax = Math.min(enough, eventsBelow(below, candidate));
     if (eventsMax < 1) return false;
     runs += 1;
     const result = execute(candidate.seed, { ...optionsOf(candidate), eventsMax });
-    if (!isSameFailure(failure, result.failure) || weightOf(sizeOf(result)) >= weightOf(smallest.size)) return false;
+    if (!isSameFailure(failure, result.failure) || weightOf(sizeOf(result)) >= below) return false;
     if (!isConfirmed(execute, candidate, result, fullPatience)) return false;
     best = result;
     // What was not done, because the run had failed by then or because it could do nothing, is no part of it.
