@@ -97,8 +97,9 @@ export class RegisterPicture {
     box.replaceChildren(picture);
   }
 
+  /** Those of the row, and suspects of others: an order across rows may be what went wrong. */
   private get calls(): readonly ReportCall[] {
-    return this.data.calls.filter(({ register }) => register === this.register);
+    return this.data.calls.filter(({ register, suspect }) => register === this.register || suspect);
   }
 
   private callsInView(): readonly ReportCall[] {
@@ -193,7 +194,7 @@ export class RegisterPicture {
     scale: (us: number) => number,
     widthPx: number,
   ): void {
-    const text = callText(call);
+    const text = call.register === this.register ? callText(call) : `${call.register} ${callText(call)}`;
     const left = Math.max(namePx, scale(call.invokedUs));
     const right = call.returnedUs === null ? widthPx - 4 : Math.min(widthPx - 4, scale(call.returnedUs));
     const width = Math.max(4, right - left);

@@ -5,7 +5,7 @@ import { recordRun } from '../src/report/record-run.ts';
 import type { RunEvent } from '../src/report/run-event.ts';
 import { type Execute, runSeed } from '../src/run.ts';
 import { platformHasher } from './hasher.ts';
-import { readsWithoutRound } from './plants.ts';
+import { readsBeforeInherited } from './plants.ts';
 
 const execute: Execute = (seed, options) => runSeed(seed, options, platformHasher);
 
@@ -73,8 +73,8 @@ test('recording changes no run, whatever the faults', () => {
 });
 
 test('the failure is in its place among the events', () => {
-  const options: RunOptions = { nodes: 3, seconds: 4, faults: ['isolate', 'pause'], plants: readsWithoutRound };
-  const failing = Array.from({ length: 20 }, (_, index) => index + 6).find(
+  const options: RunOptions = { nodes: 3, seconds: 4, faults: ['isolate', 'crash', 'loss'], plants: readsBeforeInherited };
+  const failing = Array.from({ length: 20 }, (_, index) => index + 5).find(
     (seed) => execute(seed, options).failure?.kind === 'stale-read',
   );
   const { result, events } = recordRun(failing ?? 0, options, execute);

@@ -26,12 +26,20 @@ function unexplained(
   return { register: key, invokedAt: new Set(rest.map(({ invokedAt }) => invokedAt)) };
 }
 
-/** Calls a failure is about: named in its message, or back at that very moment. */
+/** The position whose acknowledgement a failure's message holds against a later call. */
+function acknowledgedPosition({ message }: Failure): number | null {
+  const [, position] = /position (\d+) was acknowledged/.exec(message) ?? [];
+  return position === undefined ? null : Number(position);
+}
+
+/** Calls a failure is about: named in its message, or back at that very moment, and what contradicts them. */
 function accused(calls: readonly Call[], failure: Failure): ReadonlySet<number> {
+  const position = acknowledgedPosition(failure);
+  const before = calls.filter(({ type, end }) => type !== 'get' && end?.type === 'ok' && end.position === position);
   const words = new Set(failure.message.split(/[^A-Za-z0-9-]+/));
   const named = calls.filter(({ marker }) => marker !== '' && words.has(marker));
   const now = calls.filter(({ end }) => end !== null && end.returnedUs === failure.atUs);
-  return new Set((named.length > 0 ? named : now).map(({ invokedAt }) => invokedAt));
+  return new Set([...before, ...(named.length > 0 ? named : now)].map(({ invokedAt }) => invokedAt));
 }
 
 /** What each register held, as the log has it: the first execution of each position, in order. */
@@ -97,6 +105,6 @@ export function reportCalls(calls: readonly Call[], events: readonly RunEvent[],
     reportCall(call, executedUs.get(call.marker) ?? null, suspects.has(call.invokedAt)),
   );
   const register =
-    violation?.register ?? reported.find(({ suspect }) => suspect)?.register ?? reported.at(-1)?.register;
+    violation?.register ?? reported.findLast(({ suspect }) => suspect)?.register ?? reported.at(-1)?.register;
   return { calls: reported, changes: registerChanges(events, calls), register: register ?? null };
 }

@@ -40,7 +40,11 @@ export interface FailingRun {
   readonly execute: Execute;
   /** The command that runs it again. */
   readonly replay: string;
+  /** The command that runs a schedule in a file; left out: `kimberlite sim --replay`. */
+  readonly replayFile?: (file: string) => string;
 }
+
+const replayFileDefault = (file: string): string => `kimberlite sim --replay ${file}`;
 
 export interface FailureOptions {
   /** Directory for what a failure leaves behind; below the system's temporary one when left out. */
@@ -48,6 +52,12 @@ export interface FailureOptions {
   /** How long a smaller failing run is looked for; 0: not at all. */
   readonly shrinkSeconds?: number;
   readonly signal?: { readonly aborted: boolean };
+}
+
+export interface ReplayOptions {
+  /** Directory for the page; left out: none is written. */
+  readonly out?: string;
+  readonly replayFile?: (file: string) => string;
 }
 
 interface Written {
@@ -70,6 +80,7 @@ export async function reportFailure(context: Context, run: FailingRun, options: 
   }
   line(terminal.err, `seed ${run.seed}: ${failure.kind}: ${failure.message}`);
   line(terminal.err, `replay: ${run.replay}`);
+  line(terminal.err, `trace ${original.result.traceHash}`);
   // Whatever drew the run is pinned now; what is left, a broken part say, stays with it.
   const { nodes: _nodes, faults: _faults, seconds: _seconds, ...rest } = run.options;
   const execute: Execute = (seed, pinned) => run.execute(seed, { ...rest, ...pinned });
@@ -79,7 +90,9 @@ export async function reportFailure(context: Context, run: FailingRun, options: 
   printTrace(context, smallest);
   const [before, after] = [sizeText(shrunk.original), sizeText(shrunk.size)];
   line(terminal.err, `shrunk from ${before} to ${after}, in ${shrunk.runs} runs`);
-  printWritten(context, written);
+  printWritten(context, written.files);
+  line(terminal.err, `replay the shrunk run: ${written.replay}`);
+  line(terminal.err, `trace ${smallest.result.traceHash}`);
 }
 
 function printTrace({ terminal }: Context, { events }: RecordedRun): void {
@@ -127,7 +140,11 @@ interface Everything {
   readonly smallest: RecordedRun;
 }
 
-function writeAll(context: Context, everything: Everything, { out }: FailureOptions): readonly Written[] {
+function writeAll(
+  context: Context,
+  everything: Everything,
+  { out }: FailureOptions,
+): { readonly files: readonly Written[]; readonly replay: string } {
   const { run, original, shrunk, smallest } = everything;
   const { failure } = smallest.result;
   if (failure === null) throw fail('NotDeterministic', 'The shrunk run passes when it is run again.');
@@ -141,10 +158,10 @@ function writeAll(context: Context, everything: Everything, { out }: FailureOpti
     size: shrunk.size,
     original: { result: original.result, size: shrunk.original },
   });
-  const replay = `kimberlite sim --replay ${name}.json`;
+  const replay = (run.replayFile ?? replayFileDefault)(`${name}.json`);
   const trace = smallest.events.map(formatEvent).join('\n');
   const page = loadPage();
-  return [
+  const files = [
     write('schedule', `${name}.json`, formatSchedule(schedule)),
     write('trace', `${name}.txt`, `${trace}\n`),
     ...(page === null
@@ -154,6 +171,7 @@ function writeAll(context: Context, everything: Everything, { out }: FailureOpti
           write('page of the run before', `${name}-original.html`, pageOf(original, run.replay, schedule, page)),
         ]),
   ];
+  return { files, replay };
 }
 
 function write(what: string, path: string, content: string): Written {
@@ -186,7 +204,7 @@ function loadPage(): PageParts | null {
 }
 
 /** Runs what a schedule says; 1 when it fails, as it should, with the trace it had. */
-export function replaySchedule(context: Context, file: string, execute: Execute, options: FailureOptions): 0 | 1 {
+export function replaySchedule(context: Context, file: string, execute: Execute, options: ReplayOptions): 0 | 1 {
   const { terminal } = context;
   const schedule = readSchedule(resolve(context.directory, file));
   const { seed, plan, script, endsWhenCalm, traceHash, failure: expected } = schedule;
@@ -204,7 +222,7 @@ export function replaySchedule(context: Context, file: string, execute: Execute,
     const directory = resolve(context.directory, options.out);
     mkdirSync(directory, { recursive: true });
     const path = join(directory, `seed-${seed}-${expected.kind}.html`);
-    printWritten(context, [write('page', path, pageOf(run, `kimberlite sim --replay ${file}`, schedule, page))]);
+    printWritten(context, [write('page', path, pageOf(run, (options.replayFile ?? replayFileDefault)(file), schedule, page))]);
   }
   return result.failure === null ? 0 : 1;
 }
