@@ -67,6 +67,8 @@ function start(): void {
   });
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => diagram.recolour());
   window.addEventListener('resize', () => picture.draw());
+  // A run may fail before anybody has called.
+  byId('calls').hidden = data.calls.length === 0;
   count();
   diagram.select(data.focusRow);
 }

@@ -1,4 +1,4 @@
-import { operationsOf } from '../checkers/operations.ts';
+import { answerOf, operationsOf } from '../checkers/operations.ts';
 import { checkLinearizability } from '../checkers/linearizability.ts';
 import { registerModel } from '../checkers/register.ts';
 import type { Failure } from '../checkers/checker.ts';
@@ -35,7 +35,7 @@ function acknowledgedPosition({ message }: Failure): number | null {
 /** Calls a failure is about: named in its message, or back at that very moment, and what contradicts them. */
 function accused(calls: readonly Call[], failure: Failure): ReadonlySet<number> {
   const position = acknowledgedPosition(failure);
-  const before = calls.filter(({ type, end }) => type !== 'get' && end?.type === 'ok' && end.position === position);
+  const before = calls.filter((call) => call.type !== 'get' && answerOf(call)?.position === position);
   const words = new Set(failure.message.split(/[^A-Za-z0-9-]+/));
   const named = calls.filter(({ marker }) => marker !== '' && words.has(marker));
   const now = calls.filter(({ end }) => end !== null && end.returnedUs === failure.atUs);

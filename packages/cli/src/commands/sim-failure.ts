@@ -66,8 +66,14 @@ interface Written {
   readonly bytes: number;
 }
 
+const counted = (count: number, thing: string): string => `${count} ${thing}${count === 1 ? '' : 's'}`;
 const sizeText = ({ events, actions, clients, nodes }: Size): string =>
-  `${events} events, ${actions} faults, ${clients} clients, ${nodes} nodes`;
+  [
+    counted(events, 'event'),
+    counted(actions, 'fault'),
+    counted(clients, 'client'),
+    counted(nodes, 'node'),
+  ].join(', ');
 
 /** Prints what a person needs to look into a failed run, shrinks it, and writes it down. */
 export async function reportFailure(context: Context, run: FailingRun, options: FailureOptions): Promise<void> {
@@ -182,10 +188,11 @@ function write(what: string, path: string, content: string): Written {
 
 function pageOf(run: RecordedRun, replay: string, { size, original }: Schedule, page: PageParts): string {
   const { result } = run;
+  const [own, shrunk] = [sizeText(sizeOf(result)), sizeText(size)];
   const facts: readonly (readonly [string, string])[] = [
-    ['this run', sizeText(sizeOf(result))],
+    ['this run', own],
     ['as it was found', `seed ${original.seed}, ${sizeText(original.size)}`],
-    ['shrunk to', sizeText(size)],
+    ...(own === shrunk ? [] : [['shrunk to', shrunk] as const]),
     ['calls', `${result.stats.calls}`],
     ['trace', result.traceHash],
   ];
