@@ -13,6 +13,11 @@ export interface RecoveredSlot {
    * repaired from peers, never nacked. missing: it was certainly never acknowledged from here.
    */
   readonly state: 'durable' | 'faulty' | 'missing';
+  /**
+   * Of a blank op: the header of the prepare that is intact here. Whether it is the one wanted is not known until
+   * links from above lead to it.
+   */
+  readonly found?: PrepareHeader;
 }
 
 /** The log as a restart finds it. */

@@ -62,8 +62,10 @@ function recoverSlot(source: SlotSource, at: number, id: Checksum | null, known:
   const op = at as Op;
   if (id === null) {
     // Blank. Only a slot that is certainly empty may be nacked (Table A.4).
-    const empty = record.state === 'none' && source.body(at) !== 'intact';
-    return { op, id, header: null, state: empty ? 'missing' : 'faulty' };
+    const intact = source.body(at) === 'intact';
+    if (record.state === 'none' && !intact) return { op, id, header: null, state: 'missing' };
+    const found = intact && record.state === 'header' ? { found: record.header } : {};
+    return { op, id, header: null, state: 'faulty', ...found };
   }
   const seen = seenWanted(record, id);
   const found = record.state === 'header' && record.header.id === id ? record.header : null;

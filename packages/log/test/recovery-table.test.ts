@@ -88,6 +88,13 @@ describe('table D', () => {
       [false, 'faulty'],
       [false, 'durable'],
     ]);
+    // What is intact there is told all the same, for when links lead to it.
+    expect(recovered.slots.map((slot) => slot.found?.id ?? null)).toEqual([
+      prepares[0]?.header.id,
+      prepares[1]?.header.id,
+      null,
+      null,
+    ]);
   });
 
   it('a suffix entry without header or id, and an op 0, are taken as they come', () => {

@@ -62,6 +62,7 @@ export const replicaMarks = [
   'write-waits-its-turn',
   'written-but-unwanted',
   'faulty-slot-rewritten',
+  'blank-slot-recognized',
   'unreadable-at-runtime',
   'headers-fetched',
   'headers-read-from-log',

@@ -87,10 +87,12 @@ function restart<S>(r: Replica<S>, action: RestartAction): void {
 /** Takes over the verdicts of the slot recovery table. What the log wants is linked from the head down, the rest is blank. */
 function loadLog<S>(r: Replica<S>): void {
   const { slots, head } = r.recovered;
-  for (const { op, id, header, state } of slots) {
+  for (const { op, id, header, state, found } of slots) {
     if (state === 'durable') r.slots.set(op, { ...emptySlot, durable: id });
     // The mark stays with the slot until it is rewritten (pitfall 48).
-    else if (state === 'faulty') r.slots.set(op, { ...emptySlot, faulty: true });
+    else if (state === 'faulty') {
+      r.slots.set(op, { ...emptySlot, faulty: true, ...(found === undefined ? {} : { found }) });
+    }
     if (state === 'faulty') r.mark('damage-found-at-boot');
     if (id !== null) setEntry(r, op, id, header);
   }

@@ -8,6 +8,7 @@ import {
   type HeaderWalk,
   idAt,
   isDurableAt,
+  isOnDisk,
   type LogRead,
   primaryOf,
   type Replica,
@@ -235,7 +236,7 @@ function onUnreadable<S>(r: Replica<S>, op: number, id: Checksum): void {
 export function onRequestPrepare<S>(r: Replica<S>, m: RequestPrepareMessage): void {
   const prepare = bodyAt(r, m.op);
   if (prepare !== null && prepare.header.id === m.id) return sendRepairPrepare(r, m.from, prepare);
-  if (m.op < r.logLow || slotAt(r, m.op).durable === m.id) read(r, m.op, m.id, { peer: m.from });
+  if (m.op < r.logLow || isOnDisk(r, m.op, m.id)) read(r, m.op, m.id, { peer: m.from });
 }
 
 const sendRepairPrepare = <S>(r: Replica<S>, to: number, prepare: Prepare): void =>
@@ -256,12 +257,16 @@ function headersBelow<S>(r: Replica<S>, from: number, fromId: Checksum, low: num
 
 export function onRequestHeaders<S>(r: Replica<S>, m: RequestHeadersMessage): void {
   const headers = headersBelow(r, m.high, m.highId, m.low, headersPerAnswerMax);
-  if (headers.length > 0) return send(r, m.from, { type: 'headers', from: r.self, headers });
-  // Below the window in memory: the log itself is read, header by header.
-  if (m.high >= r.logLow && slotAt(r, m.high).durable !== m.highId) return;
-  if (!read(r, m.high, m.highId, {})) return;
-  r.mark('headers-read-from-log');
-  r.walks.set(m.from, { low: m.low, op: m.high, id: m.highId, headers: [] });
+  const [top] = headers;
+  // Below the window in memory, or under a break in the chain: the log itself is read, header by header. The header
+  // that was asked for may be known there, and what is wanted is what lies below it.
+  const [op, id] = top === undefined ? [m.high, m.highId] : [top.op - 1, top.parent];
+  const isEnough = headers.length > 1 || m.high <= m.low;
+  const walks = !isEnough && (op < r.logLow || isOnDisk(r, op, id)) && read(r, op, id, {});
+  if (walks) {
+    r.mark('headers-read-from-log');
+    r.walks.set(m.from, { low: m.low, op, id, headers });
+  } else if (top !== undefined) send(r, m.from, { type: 'headers', from: r.self, headers });
 }
 
 function continueWalk<S>(r: Replica<S>, peer: number, walk: HeaderWalk, header: PrepareHeader | null): void {

@@ -38,8 +38,13 @@ export interface Slot {
   readonly durable: Checksum | null;
   /** The one write in flight (pitfall 46). Its start made `durable` null. */
   readonly writing: Checksum | null;
-  /** Held something that may have been acknowledged and is damaged. Cleared only by rewriting (pitfall 48). */
+  /**
+   * Held something that may have been acknowledged and is damaged, or that cannot be named. Cleared by rewriting
+   * (pitfall 48), or when what is there turns out to be what is wanted.
+   */
   readonly faulty: boolean;
+  /** Intact and synced here since before the boot, under a break in the chain: durable once links lead to it. */
+  readonly found?: PrepareHeader;
 }
 
 export const emptySlot: Slot = { durable: null, writing: null, faulty: false };
@@ -446,8 +451,25 @@ export const bodyAt = <S>(r: Replica<S>, op: number): Prepare | null => r.bodies
 export function setEntry<S>(r: Replica<S>, op: number, id: Checksum, header: PrepareHeader | null): void {
   const body = r.bodies.get(op);
   if (body !== undefined && body.header.id !== id) r.bodies.delete(op);
-  r.log.set(op, { id, header: header ?? (body?.header.id === id ? body.header : null) });
-  if (header !== null) r.timestamp = Math.max(r.timestamp, header.timestamp);
+  const found = recognize(r, op, id);
+  const known = header ?? (body?.header.id === id ? body.header : found);
+  r.log.set(op, { id, header: known });
+  if (known !== null) r.timestamp = Math.max(r.timestamp, known.timestamp);
+}
+
+/** A blank slot that gets its name, and holds just that prepare: row "wanted, intact" of the slot recovery table. */
+function recognize<S>(r: Replica<S>, op: number, id: Checksum): PrepareHeader | null {
+  const found = r.slots.get(op)?.found;
+  if (found === undefined || found.id !== id) return null;
+  r.mark('blank-slot-recognized');
+  r.slots.set(op, { ...emptySlot, durable: id });
+  return found;
+}
+
+/** That prepare is on the disk, whether the log wants it or not. */
+export function isOnDisk<S>(r: Replica<S>, op: number, id: Checksum): boolean {
+  const { durable, found } = slotAt(r, op);
+  return durable === id || found?.id === id;
 }
 
 /** Forgets what the log wanted at `op`. What is on disk there stays known. */

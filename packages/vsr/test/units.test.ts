@@ -1,4 +1,5 @@
 import {
+  assert,
   type Checksum,
   type ClientId,
   clusterId,
@@ -14,6 +15,7 @@ import {
 } from '@kimberlite/base';
 import { describe, expect, test } from 'vitest';
 import { advanceApply } from '../src/apply.ts';
+import { setEntry } from '../src/replica.ts';
 import { marzullo } from '../src/clock.ts';
 import {
   type ClientRequest,
@@ -115,6 +117,36 @@ test('a query that waits for an inherited op sees that op and none behind it, th
   advanceApply(r);
   expect(r.applied).toBe(3);
   expect([...r.queries.values()].map(({ captured }) => captured?.op)).toEqual([2]);
+});
+
+test('a blank slot is durable once a link names what it holds, and stays marked when it names something else', () => {
+  const [held, other] = ['held', 'other'].map((body) =>
+    makePrepare(
+      { cluster, op: 1, view: 0, parent: rootHeader(cluster, sha256Hasher).id, timestamp: 1, body: bytesOf(body) },
+      sha256Hasher,
+    ),
+  );
+  assert(held !== undefined && other !== undefined, 'two prepares');
+  for (const [wanted, durable] of [
+    [held, held.header.id],
+    [other, null],
+  ] as const) {
+    const r = createReplica({
+      cluster,
+      replica: replicaId(0),
+      replicaCount: 3,
+      hasher: sha256Hasher,
+      seed: 1,
+      nonce: '0'.repeat(32),
+      stateMachine: byteMachine,
+      durable: initialDurableState(),
+      recovered: { slots: [], head: op(0), headCertain: true },
+    });
+    r.slots.set(1, { durable: null, writing: null, faulty: true, found: held.header });
+    setEntry(r, 1, wanted.header.id, null);
+    expect(r.slots.get(1)).toMatchObject({ durable, faulty: durable === null });
+    expect(r.log.get(1)?.header ?? null).toEqual(durable === null ? null : held.header);
+  }
 });
 
 describe('batch', () => {

@@ -124,7 +124,8 @@ export class Commits {
     if (op === this.highest + 1) this.advance();
   }
 
-  private advance(): void {
+  /** Looks at the disks again: the last of a quorum may have synced an op since it was acked. */
+  advance(): void {
     for (;;) {
       const op = this.highest + 1;
       const candidates = this.world.nodes === 1 ? this.acksAlone(op) : this.acks.get(op);

@@ -182,7 +182,9 @@ export class Requests {
 
   /** Ops that run nothing leave no trace in the ledger, and still make sessions and evict others. */
   private passRegistrations(): void {
-    while (this.op < this.commits.highest && this.nextToRun() === null) this.goTo(this.op + 1);
+    this.commits.advance();
+    // The last op's own registrations too, so it is looked at before the bound is.
+    while (this.nextToRun() === null && this.op < this.commits.highest) this.goTo(this.op + 1);
   }
 
   /** Goes on to that op; those between were executed without running anything. */

@@ -160,6 +160,7 @@ export function strayFromSuperblock(
 ): ActionEffect {
   const disk = traps(replica);
   if (disk === null || !atlas.isWeak(replica) || !atlas.hasFourCopies(replica)) return 'nothing';
+  if (disk.hasFateFor('superblock')) return 'nothing';
   disk.set({ on: 'fate', target: 'superblock', fate, spring: () => struck(kind) });
   return 'waiting';
 }

@@ -33,6 +33,11 @@ export class DiskTraps implements DiskWatcher {
     };
   }
 
+  /** A write of such a file is already to be lost or to go elsewhere. */
+  hasFateFor(target: FileTarget): boolean {
+    return this.traps.some((trap) => trap.on === 'fate' && trap.target === target);
+  }
+
   clear(): void {
     this.traps = [];
   }

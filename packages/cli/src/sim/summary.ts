@@ -1,4 +1,4 @@
-import type { Distribution, SimulationProgress, SimulationReport } from '@kimberlite/sim';
+import { coverageMarks, type Distribution, type SimulationProgress, type SimulationReport } from '@kimberlite/sim';
 
 const percent = (part: number, whole: number): string => `${whole === 0 ? 0 : Math.round((100 * part) / whole)} %`;
 
@@ -31,10 +31,19 @@ function faultLines({ runs, summary }: SimulationReport): string[] {
   );
 }
 
+/** A campaign of so many runs should leave no mark out, so those it did are named. */
+const marksNamedRunsMin = 100;
+
+/** Branches of protocol and log that were taken, and which no run took. */
+function markLine({ runs, summary }: SimulationReport): string {
+  const missed = coverageMarks.filter((mark) => (summary.marks[mark] ?? 0) === 0);
+  const names = missed.length === 0 || runs < marksNamedRunsMin ? '' : `; not hit: ${missed.join(', ')}`;
+  return `coverage marks hit: ${coverageMarks.length - missed.length} of ${coverageMarks.length}${names}`;
+}
+
 /** What was in a campaign, in lines: nobody should have to take "passed" at its word. */
 export function summaryLines(report: SimulationReport): readonly string[] {
   const { runs, jobs, wallSeconds, seedsPerSecond, simulatedSecondsPerSecond, summary } = report;
-  const marks = Object.keys(summary.marks).length;
   const { slowest } = summary;
   return [
     `speed: ${seedsPerSecond.toFixed(1)} seeds/s, ${Math.round(simulatedSecondsPerSecond)} simulated s/s with ${jobs} at once, in ${duration(wallSeconds)}`,
@@ -46,7 +55,7 @@ export function summaryLines(report: SimulationReport): readonly string[] {
     `a restart during a view change: ${summary.runsWithRestartDuringViewChange} runs (${percent(summary.runsWithRestartDuringViewChange, runs)})`,
     'faults:',
     ...faultLines(report),
-    ...(marks === 0 ? [] : [`coverage marks hit: ${marks}`]),
+    markLine(report),
     ...(slowest === null ? [] : [`slowest: seed ${slowest.seed}, ${slowest.wallSeconds.toFixed(2)} s`]),
   ];
 }
