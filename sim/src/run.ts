@@ -239,8 +239,7 @@ class Run {
     const { workload, cluster } = this;
     const { patienceSeconds } = this.plan;
     const before = workload.history.answered;
-    const enough = (): boolean =>
-      workload.history.answered >= before + recoveredCallsMin || workload.exhausted;
+    const enough = (): boolean => workload.history.answered >= before + recoveredCallsMin || workload.exhausted;
     if (!this.within(patienceSeconds, enough)) return this.stuck('the faults stopped, and nothing is answered');
     const settledUs = cluster.scheduler.nowUs;
     this.within(settledSeconds, () => false);

@@ -73,7 +73,12 @@ test('recording changes no run, whatever the faults', () => {
 });
 
 test('the failure is in its place among the events', () => {
-  const options: RunOptions = { nodes: 3, seconds: 4, faults: ['isolate', 'crash', 'loss'], plants: readsBeforeInherited };
+  const options: RunOptions = {
+    nodes: 3,
+    seconds: 4,
+    faults: ['isolate', 'crash', 'loss'],
+    plants: readsBeforeInherited,
+  };
   const failing = Array.from({ length: 20 }, (_, index) => index + 5).find(
     (seed) => execute(seed, options).failure?.kind === 'stale-read',
   );

@@ -19,11 +19,7 @@ import { executedTwice, readsBeforeInherited, viewBeforeDurable } from './plants
 
 const execute: Execute = (seed, options) => runSeed(seed, options, platformHasher);
 
-function drive(
-  failing: RunResult,
-  by: Execute,
-  enough: (progress: ShrinkProgress) => boolean = () => false,
-): Shrunk {
+function drive(failing: RunResult, by: Execute, enough: (progress: ShrinkProgress) => boolean = () => false): Shrunk {
   let done = false;
   const steps = shrink(failing, by, () => !done);
   for (;;) {

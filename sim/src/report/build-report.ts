@@ -170,7 +170,9 @@ export function buildReport(options: {
   const startUs = events[start]?.atUs ?? 0;
   const writer = new RowWriter(stats.nodes, startUs);
   // How the replicas ended is in their table.
-  const shown = events.slice(start, end).filter(({ kind }, at) => kind !== 'note' || failed === -1 || start + at < failed);
+  const shown = events
+    .slice(start, end)
+    .filter(({ kind }, at) => kind !== 'note' || failed === -1 || start + at < failed);
   for (const event of shown) writer.write(event);
   return {
     title: `seed ${seed}: ${failure?.kind ?? 'passed'}`,

@@ -68,12 +68,7 @@ interface Written {
 
 const counted = (count: number, thing: string): string => `${count} ${thing}${count === 1 ? '' : 's'}`;
 const sizeText = ({ events, actions, clients, nodes }: Size): string =>
-  [
-    counted(events, 'event'),
-    counted(actions, 'fault'),
-    counted(clients, 'client'),
-    counted(nodes, 'node'),
-  ].join(', ');
+  [counted(events, 'event'), counted(actions, 'fault'), counted(clients, 'client'), counted(nodes, 'node')].join(', ');
 
 /** Prints what a person needs to look into a failed run, shrinks it, and writes it down. */
 export async function reportFailure(context: Context, run: FailingRun, options: FailureOptions): Promise<void> {
@@ -229,7 +224,9 @@ export function replaySchedule(context: Context, file: string, execute: Execute,
     const directory = resolve(context.directory, options.out);
     mkdirSync(directory, { recursive: true });
     const path = join(directory, `seed-${seed}-${expected.kind}.html`);
-    printWritten(context, [write('page', path, pageOf(run, (options.replayFile ?? replayFileDefault)(file), schedule, page))]);
+    printWritten(context, [
+      write('page', path, pageOf(run, (options.replayFile ?? replayFileDefault)(file), schedule, page)),
+    ]);
   }
   return result.failure === null ? 0 : 1;
 }
