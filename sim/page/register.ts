@@ -216,7 +216,12 @@ export class RegisterPicture {
     }
     const shown = call.suspect ? `⚠ ${text}` : text;
     if (width > shown.length * charPx + 8) group.append(svg('text', { x: left + 5, y: y + barPx / 2 + 1 }, shown));
-    else if (call.suspect) group.append(svg('text', { x: left - 4, y: y + barPx / 2 + 1, class: 'outside' }, shown));
+    else if (call.suspect) {
+      // Beside its bar, on the side where there is room for it.
+      const fits = left - 4 - shown.length * charPx > namePx;
+      const place = fits ? { x: left - 4, class: 'outside' } : { x: left + width + 4 };
+      group.append(svg('text', { ...place, y: y + barPx / 2 + 1 }, shown));
+    }
     const pick = (): void => this.picked(call.id);
     group.addEventListener('click', pick);
     group.addEventListener('keydown', (event) => {

@@ -203,7 +203,7 @@ const planted: readonly Planted[] = [
     plants: readsBeforeInherited,
     checker: 'stale-read',
     faults: ['isolate', 'crash', 'loss'],
-    firstSeed: 2,
+    firstSeed: 5,
   },
   {
     name: 'a request executed twice',
