@@ -1,6 +1,7 @@
 import { base, type Canary, client, faults, kernel, plain, ploy, sim, vsr } from './canary.ts';
 import { readAtOldPrimary, readReturns } from './ploys.ts';
 import { crowdedOut, writeReturns, youngSession } from './ploys-clients.ts';
+import { askedAgain, readBeforeInherited } from './ploys-views.ts';
 import type { Patch } from './patched-copy.ts';
 
 // The state machine, reads, sessions and clients (pitfalls 36 to 44, and 6, 56 to 58, 67).
@@ -49,6 +50,8 @@ export const execution: readonly Canary[] = [
     id: '13a',
     name: 'reads stay when their view is left, and end in the next one in which this replica is primary',
     patches: [vsr('view-change', "    refuseQueries(r, 'view-change');\n", '')],
+    // Witness: the answer has no round of its view that began after the query, whether the state it shows is old or
+    // not.
     caughtBy: { kind: 'read-confirmation' },
     world: ploy(readReturns, { keys: 1, thinkUs: 10_000 }, { giveUpUs: 3_000_000 }),
   },
@@ -78,6 +81,8 @@ export const execution: readonly Canary[] = [
         '        draft.rejected++;\n        draft.position--;\n        return { ok: false, error, position };',
       ),
     ],
+    // Witness: every request moves the position by one, rejected or not: here one does not, on all replicas alike, and
+    // what waits for the position stalls.
     caughtBy: { kind: 'state-hash' },
     world: faults('crash'),
     fast: true,
@@ -98,6 +103,8 @@ export const execution: readonly Canary[] = [
         'return writeRow(draft, table, key, old ?? null, cells);',
       ),
     ],
+    // Witness: the log's own order says that the row was there, which the answer of a check before consensus denies.
+    // The search that knows only the calls sees the same later.
     caughtBy: { kind: 'log-order' },
     world: faults('crash'),
     fast: true,
@@ -105,15 +112,16 @@ export const execution: readonly Canary[] = [
   {
     ...plain,
     id: '39a',
-    name: 'the state machine asks the clock of its machine',
+    name: 'the age of an outcome is taken by the clock of the machine',
     patches: [
       kernel(
-        'apply',
-        'draft.timestamp = entry.timestamp;',
-        'draft.timestamp = entry.timestamp + (Math.floor(performance.now() * 1000) % 2);',
+        'idempotency',
+        'const parts = { idempotencyId: id, position, timestamp,',
+        'const parts = { idempotencyId: id, position, timestamp: timestamp - (Math.floor(performance.now() * 1000) % 2),',
       ),
     ],
-    caughtBy: { kind: 'idempotency' },
+    // Witness: the very claim of determinism: equal logs, equal states.
+    caughtBy: { kind: 'state-hash' },
     world: faults('crash'),
     fast: true,
   },
@@ -148,6 +156,8 @@ export const execution: readonly Canary[] = [
     id: '41a',
     name: 'a query is answered without its confirmation round',
     patches: readsWithoutRound,
+    // Witness: an answer without the confirmation that its query needs, whether somebody else has gone on by then or
+    // not.
     caughtBy: { kind: 'read-confirmation' },
     world: ploy(readAtOldPrimary, { window: 4, thinkUs: 150_000 }, { giveUpUs: 1_000_000 }),
   },
@@ -157,7 +167,7 @@ export const execution: readonly Canary[] = [
     name: 'a new primary answers before its inherited ops have committed',
     patches: [vsr('reads', 'const needed = Math.max(r.commit, r.inherited);', 'const needed = r.commit;')],
     caughtBy: { kind: 'stale-read' },
-    world: faults('isolate', 'crash', 'loss'),
+    world: ploy(readBeforeInherited, { keys: 1, readRate: 0.6 }),
   },
   {
     ...plain,
@@ -170,6 +180,7 @@ export const execution: readonly Canary[] = [
         '{ query, needed, round: r.confirmedRound < r.startedRound ? r.startedRound : r.nextRound,',
       ),
     ],
+    // Witness: the round began before the query arrived, and that is what the rule forbids.
     caughtBy: { kind: 'read-confirmation' },
     world: ploy(readAtOldPrimary, { window: 4, thinkUs: 150_000 }, { giveUpUs: 1_000_000 }),
   },
@@ -226,7 +237,7 @@ export const execution: readonly Canary[] = [
       ),
     ],
     caughtBy: { kind: 'exactly-once' },
-    world: faults('isolate', 'crash', 'loss'),
+    world: ploy(askedAgain),
   },
   {
     ...plain,

@@ -1,6 +1,7 @@
 import { type Canary, faults, plain, ploy, vsr } from './canary.ts';
 import { deafBackup, deafPrimary, echoes } from './ploys.ts';
 import { twoHiccups, viewsApart, votesOfBefore } from './ploys-clients.ts';
+import { slowPeer } from './ploys-views.ts';
 
 // Liveness and cost (pitfalls 28 to 35, and 55, 59 to 61).
 
@@ -126,10 +127,21 @@ export const liveness: readonly Canary[] = [
   {
     ...plain,
     id: '34b',
-    name: 'repair asks one peer for everything and waits for it',
-    patches: [vsr('repair', 'const peer = choice[attempts % choice.length];', 'const peer = order[0];')],
+    name: 'what was asked of a slow peer stays asked of it, and counts against all peers',
+    patches: [
+      vsr(
+        'repair',
+        'if (same && !isLate(r, pending.sentUs))\n        return;\n    if (same)\n        missed(r, pending.peer);\n    const attempts = same ? pending.attempts + 1 : 0;\n    if (attempts',
+        'if (same)\n        return;\n    const attempts = 0;\n    if (attempts',
+      ),
+      vsr(
+        'repair',
+        'const busy = load.get(peer) ?? 0;',
+        'const busy = [...load.values()].reduce((sum, count) => sum + count, 0);',
+      ),
+    ],
     caughtBy: { kind: 'liveness' },
-    world: { ...faults('isolate', 'crash'), plan: { weak: [0], broken: [{ replica: 0, how: 'paused' }] } },
+    world: ploy(slowPeer),
   },
   {
     ...plain,
@@ -211,6 +223,7 @@ export const liveness: readonly Canary[] = [
         'r.acks.set(op, ((r.acks.get(op) ?? 0) << 1) | 1);',
       ),
     ],
+    // Witness: a commit with one backup's ack only, where the rule asks for a set of replicas.
     caughtBy: { kind: 'commit-quorum' },
     world: { ...faults('duplication', 'crash', 'isolate', 'partition'), nodes: 5 },
   },

@@ -1,6 +1,7 @@
-import { busy, type Canary, faults, log, plain, ploy, vsr } from './canary.ts';
+import { busy, type Canary, log, plain, ploy, vsr } from './canary.ts';
 import { hole, inMemoryOnly, oldTailHeals } from './ploys.ts';
 import { ghostTail, lateStartView, prepareComesTwice } from './ploys-storage.ts';
+import { sentAgainInNextView } from './ploys-views.ts';
 
 // Found in a model of this protocol with one rule left out at a time (pitfalls 45 to 67).
 
@@ -19,6 +20,7 @@ export const model: readonly Canary[] = [
       vsr('log-writes', 'export function acknowledge(r, op) {', 'export function acknowledge(r, op, sure = false) {'),
       vsr('log-writes', 'op > r.head || !isDurableAt(r, op))', 'op > r.head || !(sure || isDurableAt(r, op)))'),
     ],
+    // Witness: the ack leaves while its prepare is being written.
     caughtBy: { kind: 'persistence' },
     world: ploy(prepareComesTwice),
   },
@@ -33,6 +35,7 @@ export const model: readonly Canary[] = [
         "const found = r.recovered;\n    const hole = found.slots.find((slot) => slot.state !== 'durable' && slot.op > r.durable.commit);\n    const head = hole === undefined ? found.head : hole.op - 1;\n    const slots = found.slots.slice(0, head);",
       ),
     ],
+    // Witness: what lies above the hole was acknowledged, and the next do_view_change disowns it.
     caughtBy: { kind: 'nacks' },
     world: ploy(hole('split')),
   },
@@ -96,6 +99,7 @@ export const model: readonly Canary[] = [
         'for (let op = r.commit + 1; op <= m.op; op++)\n            countAck(r, op, m.from);',
       ),
     ],
+    // Witness: the commit counts acks of ops that nobody gave.
     caughtBy: { kind: 'commit-quorum' },
     world: ploy(hole('above')),
   },
@@ -129,7 +133,8 @@ export const model: readonly Canary[] = [
         '    round: r.startedRound,\n    prepare: prepare.header.view === r.view ? prepare : makePrepare({ ...prepare.header, view: r.view, body: prepareBody(prepare) }, r.hasher),',
       ),
     ],
-    caughtBy: { kind: 'identity' },
-    world: faults('isolate', 'crash', 'loss'),
+    // Witness: its id is a right checksum of its new header; what is wrong is that the view has another prepare there.
+    caughtBy: { kind: 'one-prepare-per-view' },
+    world: ploy(sentAgainInNextView),
   },
 ];

@@ -46,7 +46,8 @@ export function patchedCopy(directory: string, patches: readonly Patch[]): strin
     cpSync(join(repository, room), join(directory, room), {
       recursive: true,
       verbatimSymlinks: true,
-      filter: (path) => !/\/(src|test|bench|canaries|regressions)$/.test(path),
+      // Sources, tests and what only tools read.
+      filter: (path) => !/\/(src|test|bench|canaries|regressions)$|\.(d\.ts|map|tsbuildinfo)$/.test(path),
     });
   }
   symlinkSync(join(repository, 'node_modules'), join(directory, 'node_modules'));

@@ -1,4 +1,4 @@
-import type { Ploy, Stage } from '@kimberlite/sim';
+import type { Stage } from '@kimberlite/sim';
 import {
   cast,
   commitOf,
@@ -54,31 +54,63 @@ export function* powerCutInWrite(stage: Stage): Steps {
  * The old primary has a tail of its own in slots that the next view fills anew; there it is the one backup the new
  * primary has. Then all go down and the primary stays down: what the slots hold now has to be the new content.
  */
-export const slotTakenTwice = (factor: number): Ploy =>
-  function* (stage: Stage): Steps {
+export function* slotTakenTwice(stage: Stage): Steps {
+  yield steady(stage);
+  const { a, b, c } = cast(stage);
+  const view = viewOf(stage, a);
+  stage.part(a);
+  yield () => headOf(stage, a) - commitOf(stage, a) >= 3 && leads(stage, view, b, c) !== undefined;
+  const tail = headOf(stage, a);
+  const q = leads(stage, view, b, c) ?? b;
+  const other = q === b ? c : b;
+  stage.part(other);
+  yield () => viewOf(stage, a) > view && commitOf(stage, q) >= tail;
+  // Whoever knows that it is committed would not let go of it.
+  stage.judge((from) => (from === q ? 'lose' : 'pass'));
+  yield stage.after(3_000);
+  stage.powerCut(q, a);
+  stage.boot(a);
+  stage.judge(null);
+  stage.heal();
+  yield () => leads(stage, viewOf(stage, a) - 1, a, other) !== undefined && viewOf(stage, a) === viewOf(stage, other);
+  yield stage.after(500_000);
+  yield* settle(stage);
+}
+
+/**
+ * A backup with a slow disk is writing an op that the next view does not have: only the primary had it otherwise, and
+ * has lost it. So that view has another op there, and the backup is told of it while the first write is under way.
+ */
+export function* newOpWhileWriting(stage: Stage): Steps {
+  for (let round = 0; round < 3; round++) {
     yield steady(stage);
-    const { a, b, c } = cast(stage);
-    const view = viewOf(stage, a);
-    stage.slowDisk(a, factor);
-    stage.part(a);
-    yield () => headOf(stage, a) - commitOf(stage, a) >= 3 && leads(stage, view, b, c) !== undefined;
-    const tail = headOf(stage, a);
-    const q = leads(stage, view, b, c) ?? b;
-    const other = q === b ? c : b;
-    stage.part(other);
-    yield () => viewOf(stage, a) > view && commitOf(stage, q) >= tail;
-    // Whoever knows that it is committed would not let go of it.
-    stage.judge((from) => (from === q ? 'lose' : 'pass'));
-    yield stage.after(3_000);
-    stage.powerCut(q, a);
-    stage.slowDisk(a, 1);
+    const { a, c } = cast(stage);
+    stage.slowFiles(c, 'segment', 200);
+    stage.slowFiles(c, 'headers', 1500);
+    stage.slowFiles(a, 'segment', 100);
+    yield stage.after(200_000);
+    const { judge, seen } = watchPrepare(a);
+    stage.judge((from, to, message, frame) => {
+      judge(from, to, message, frame);
+      const x = seen();
+      if (x === null || from !== a) return 'pass';
+      return to === c && message.type === 'prepare' && message.prepare.header.op === x.op ? 'pass' : 'lose';
+    });
+    yield () => seen() !== null;
+    const x = seen();
+    if (x === null) return;
+    yield () => stage.state(c)?.slots.get(x.op)?.writing != null;
+    stage.powerCut(a);
+    stage.slowFiles(a, 'segment', 1);
+    // Restarted at once, it ends its view itself.
     stage.boot(a);
     stage.judge(null);
-    stage.heal();
-    yield () => leads(stage, viewOf(stage, a) - 1, a, other) !== undefined && viewOf(stage, a) === viewOf(stage, other);
-    yield stage.after(500_000);
+    yield () => viewOf(stage, c) > x.view && headOf(stage, c) >= x.op;
+    yield stage.after(2_000_000);
+    for (const prefix of ['segment', 'headers']) stage.slowFiles(c, prefix, 1);
     yield* settle(stage);
-  };
+  }
+}
 
 /** A backup with a slow disk is writing when its view ends. */
 export function* writeOutlivesView(stage: Stage): Steps {
@@ -228,9 +260,9 @@ export function* primaryBlinks(stage: Stage): Steps {
   }
 }
 
-/** A sync of an op fails at both who have it; they stop for that, or believe the next one. Then both go down. */
+/** A sync fails at the one backup that gets an op; it stops for that, or believes the next one. Then both go down. */
 export function* syncsFail(stage: Stage): Steps {
-  for (let round = 0; round < 4; round++) {
+  for (let round = 0; round < 6; round++) {
     yield steady(stage);
     const { a, c } = cast(stage);
     const { judge, seen } = watchPrepare(a);
@@ -242,7 +274,6 @@ export function* syncsFail(stage: Stage): Steps {
       return isIt && to === c ? 'pass' : 'lose';
     });
     yield () => seen() !== null;
-    stage.failNextSync(a);
     stage.failNextSync(c);
     yield stage.after(10_000);
     stage.crash(a, c);

@@ -1,5 +1,6 @@
 import { type Canary, faults, plain, ploy, sim, vsr } from './canary.ts';
 import { inMemoryOnly } from './ploys.ts';
+import { viewWithoutLog } from './ploys-views.ts';
 
 // Known defects of the published protocol (pitfalls 1 to 7).
 
@@ -30,7 +31,7 @@ export const published: readonly Canary[] = [
       ),
     ],
     caughtBy: { kind: 'agreement' },
-    world: faults('isolate', 'partition', 'crash'),
+    world: ploy(viewWithoutLog),
   },
   {
     ...plain,

@@ -28,7 +28,7 @@ export interface CanaryReport {
 }
 
 export interface CanaryOptions {
-  /** Ids of canaries or pitfalls; left out: all. */
+  /** Ids of canaries or pitfalls, or the number of a pitfall for all that it holds; left out: all. */
   readonly only?: readonly string[];
   /** Only those that run with every test. */
   readonly fast?: boolean;
@@ -44,12 +44,17 @@ export interface CanaryOptions {
 /** Seeds between the beginnings of two hunts: more than any hunt takes. */
 const huntStride = 10_000;
 
+const isCalled = (id: string, name: string): boolean =>
+  id === name || pitfallOf(id) === name || `${Number.parseInt(id, 10)}` === name;
+
+/** Of these names those that no canary has. */
+export const unknownCanaries = (names: readonly string[]): readonly string[] =>
+  names.filter((name) => !canaries.some(({ id }) => isCalled(id, name)));
+
 function wanted({ only, fast }: CanaryOptions): readonly Canary[] {
-  const named =
-    only === undefined ? canaries : canaries.filter(({ id }) => only.includes(id) || only.includes(pitfallOf(id)));
-  const unknown = (only ?? []).filter((id) => !canaries.some((c) => c.id === id || pitfallOf(c.id) === id));
-  if (unknown.length > 0)
-    throw new Error(`no canary is called ${unknown.join(', ')}; there are ${canaries.map((c) => c.id).join(' ')}`);
+  const named = only === undefined ? canaries : canaries.filter(({ id }) => only.some((name) => isCalled(id, name)));
+  const unknown = unknownCanaries(only ?? []);
+  if (unknown.length > 0) throw new Error(`no canary is called ${unknown.join(', ')}`);
   return fast === true ? named.filter((canary) => canary.fast === true) : named;
 }
 

@@ -2,6 +2,7 @@ import { type Canary, faults, host, log, lostForGood, plain, ploy, vsr } from '.
 import { lastCopy, misplaced, rots, wiped } from './ploys.ts';
 import {
   killedInFlush,
+  newOpWhileWriting,
   powerCutAfterAnswer,
   powerCutInWrite,
   slotTakenTwice,
@@ -26,6 +27,8 @@ export const storage: readonly Canary[] = [
         "r.out.push({ type: 'write-to-log', prepare });\n    onLogWritten(r, op, prepare.header.id);",
       ),
     ],
+    // Witness: an ack is out and its prepare is not synced: that is the bug in its own words. Only a crash makes it a
+    // loss.
     caughtBy: { kind: 'persistence' },
     world: ploy(powerCutAfterAnswer),
   },
@@ -100,6 +103,7 @@ export const storage: readonly Canary[] = [
         "if (verdict === 'faulty' || verdict === 'undecidable')\n            break;\n        if (verdict === 'durable')",
       ),
     ],
+    // Witness: the log that was cut disowns what was acknowledged from it; only a view made of that truncates it.
     caughtBy: { kind: 'nacks' },
     world: ploy(lastCopy(rots)),
   },
@@ -108,8 +112,9 @@ export const storage: readonly Canary[] = [
     id: '23',
     name: 'a slot that holds a prepare of that op counts as holding this one',
     patches: [log('group-commit', 'index.holds(op, id) ? index.place(op) : null', 'index.place(op)')],
+    // Witness: the ack is for a prepare that is not on the disk, since another one lies in that slot.
     caughtBy: { kind: 'persistence' },
-    world: ploy(slotTakenTwice(1)),
+    world: ploy(slotTakenTwice),
   },
   {
     ...plain,
@@ -146,6 +151,8 @@ export const storage: readonly Canary[] = [
         'if (reader.u64() !== op || reader.failed)\n        return none;',
       ),
     ],
+    // Witness: what the misdirected record hides was acknowledged, and its replica says in a do_view_change that it was
+    // not.
     caughtBy: { kind: 'nacks' },
     world: ploy(lastCopy(misplaced)),
   },
@@ -180,14 +187,17 @@ export const storage: readonly Canary[] = [
       vsr('log-writes', 'if (slot.writing !== null || !slotsOpen(r))', 'if (!slotsOpen(r))'),
       log('group-commit', 'if (ops.has(prepare.header.op))', 'if (false)'),
     ],
-    caughtBy: { kind: 'agreement' },
-    world: ploy(slotTakenTwice(300)),
+    // Witness: the rule itself, one write to a slot at a time. Which of the two lands last is chance, and the log finds
+    // the newer prepare by itself unless that is damaged too.
+    caughtBy: { kind: 'persistence' },
+    world: ploy(newOpWhileWriting),
   },
   {
     ...plain,
     id: '50a',
     name: 'the superblock has the new log view before it has its suffix',
     patches: [vsr('superblock', 'suffix: r.suffix,', 'suffix: r.durable.suffix,')],
+    // Witness: the superblock of the new log view has not the suffix that its owner tells of in that log view.
     caughtBy: { kind: 'persistence' },
     world: faults('isolate', 'crash', 'crash-all'),
   },

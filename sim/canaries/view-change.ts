@@ -59,6 +59,8 @@ export const viewChange: readonly Canary[] = [
       base('prepare', 'const id = hasher(bytes.subarray(idBytes, prepareHeaderBytes));', "const id = '0'.repeat(32);"),
       base('prepare', 'hasher(bytes.subarray(idBytes, prepareHeaderBytes)) !== id', "id !== '0'.repeat(32)"),
     ],
+    // Witness: the rule that is broken: an id is the checksum of what it names. What follows from equal ids comes
+    // later.
     caughtBy: { kind: 'identity' },
     world: faults('isolate', 'partition', 'crash'),
   },
@@ -88,6 +90,8 @@ export const viewChange: readonly Canary[] = [
         'if (!isNormalPrimary(r))\n        return;\n    if (idAt',
       ),
     ],
+    // Witness: commits are judged by the acks of one view at a time, so one that only acks of two views bear out is no
+    // commit.
     caughtBy: { kind: 'commit-quorum' },
     world: ploy(loneLogView('unheard')),
   },
@@ -126,6 +130,8 @@ export const viewChange: readonly Canary[] = [
         'view: toView(r.log.get(op)?.header?.view ?? r.view),\n        op: toOp(op)',
       ),
     ],
+    // Witness: the ack that lets an old primary commit speaks for a view its sender has left, so its view goes back in
+    // what it says; that comes before anything is committed twice.
     caughtBy: { kind: 'never-back' },
     world: faults('isolate', 'partition', 'crash'),
   },
@@ -134,6 +140,7 @@ export const viewChange: readonly Canary[] = [
     id: '15',
     name: 'a new primary takes the tail it inherits for committed',
     patches: [vsr('view-change', '    r.inherited = r.head;', '    r.inherited = r.head;\n    r.commit = r.head;')],
+    // Witness: the new primary claims a commit that no acks and disks of its view bear out.
     caughtBy: { kind: 'commit-quorum' },
     world: ploy(loneLogView('unheard')),
   },
@@ -158,6 +165,7 @@ export const viewChange: readonly Canary[] = [
         'if (prepare === undefined)\n            return;',
       ),
     ],
+    // Witness: after its boot it answers as the primary without having begun a view, which is to go on in the old one.
     caughtBy: { kind: 'effects' },
     world: ploy(primaryBlinks),
   },

@@ -10,6 +10,7 @@ import {
   patchTexts,
   pitfallOf,
   runCanaries,
+  unknownCanaries,
 } from '../canaries/index.ts';
 
 // Bugs planted in copies of the built output (`npm run build` comes before the tests). All of them take too long for
@@ -43,6 +44,10 @@ describe('the list', () => {
       }
     });
     expect(failures).toEqual([]);
+  });
+
+  test('a canary is called by its id, its pitfall or the number of that', () => {
+    expect(unknownCanaries(['12a', '20b', '20b.1', '60', '9c', '68', ''])).toEqual(['9c', '68', '']);
   });
 
   test('a patch that applies twice, or not at all, is an error', () => {

@@ -21,6 +21,12 @@ const suffixOf = (prepares: readonly Prepare[]) =>
   prepares.map(({ header }) => ({ op: header.op, id: header.id, header }));
 const held = (prepare: Prepare) => ({ prepare, present: true, nack: false });
 const nacked = (prepare: Prepare) => ({ prepare, present: false, nack: true });
+/** What view 0 has at op 3, and what view 1 has there. */
+function twoForOneOp(scene: Scene): readonly [Prepare, Prepare] {
+  const after = scene.tip;
+  const first = scene.prepare([request(2, [upsert('a')])], { after });
+  return [first, scene.prepare([request(2, [upsert('b')])], { after, view: 1 })];
+}
 const third = (scene: Scene): Prepare => replicate(scene, [request(2, [upsert('a')])]);
 
 /** On replica 1, at position 3, the state machine gives something else. */
@@ -88,6 +94,15 @@ const persistence: Record<string, Rejected> = {
       const prepare = scene.prepare([request(2, [upsert('a')])]);
       scene.sendPrepare(0, prepare);
       scene.write(1, prepare, { bodySynced: false });
+    }),
+  },
+  'a header record while another one for that op is under way (pitfall 46)': {
+    kinds: ['persistence'],
+    says: /writes the header record of op 3 while another write to it is under way/,
+    make: after((scene) => {
+      const [first, second] = twoForOneOp(scene);
+      scene.write(1, first, { headerSynced: false });
+      scene.write(1, second);
     }),
   },
   'an ack over damage that the boot could see (pitfall 48)': {
@@ -561,6 +576,17 @@ describe.each(Object.entries({ persistence, nacks, neverBack, execution, request
     test.each(Object.entries(cases))('rejected: %s', (_name, one) => expectRejected(one));
   },
 );
+
+test('an op has another header record once the first one is synced, or lost in a crash', () => {
+  const scene = settled();
+  const [first, second] = twoForOneOp(scene);
+  scene.write(1, first);
+  scene.write(1, second);
+  scene.write(2, first, { headerSynced: false });
+  scene.reboot(2);
+  scene.write(2, second);
+  expect(scene.failures).toEqual([]);
+});
 
 test('what was acknowledged in one log view may be gone in a later one', () => {
   const scene = settled();

@@ -222,6 +222,21 @@ const prepares: Record<string, Rejected> = {
       scene.send(2, scene.doViewChange(2, { view: 1, marks: [durable(other)] }));
     }),
   },
+  'an inherited prepare, sent again with the view it is sent in (pitfall 66)': {
+    kinds: ['one-prepare-per-view'],
+    says: /view 1 has .* at op 3, and sends op 3 view 1/,
+    make: after((scene) => {
+      const { tip } = scene;
+      const requests = [request(2, [upsert('a')])];
+      const kept = scene.prepare(requests);
+      scene.sendPrepare(0, kept);
+      scene.write(1, kept);
+      scene.superblock(1, { view: 1, commit: 2, suffix: suffixOf([kept]) });
+      scene.startView(1, 1, [kept], 2);
+      scene.sendPrepare(1, kept, 1, 2);
+      scene.sendPrepare(1, scene.prepare(requests, { view: 1, after: tip }), 1, 2);
+    }),
+  },
   'a prepare made by a backup': {
     kinds: ['one-prepare-per-view'],
     says: /replica 1, not the primary of it/,

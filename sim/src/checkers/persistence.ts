@@ -2,7 +2,7 @@ import type { Checksum } from '@kimberlite/base';
 import type { DoViewChangeMessage, Message, PrepareOkMessage } from '@kimberlite/vsr';
 import type { ServerMessage } from '@kimberlite/wire';
 import type { Checker, Fail, World } from './checker.ts';
-import { type Disks, isClaimSynced } from './platters.ts';
+import { type Disks, type HeaderClaim, isClaimSynced, isHeaderWritten } from './platters.ts';
 import type { Prepares } from './prepares.ts';
 
 /** The log view that has to be on the disk before the message may leave. */
@@ -42,10 +42,25 @@ function viewTold(message: ServerMessage): number {
  * - No message speaks for a view that is not in its superblock, and none that needs the log view without it; a
  *   do_view_change carries the log view and the suffix of the superblock (pitfalls 2, 4, 21, 50, 52).
  * - prepare_ok leaves only when that prepare is there, whole (pitfalls 20, 45, 48, 53).
- * - Its header record follows, and is written only over a synced body (pitfall 63).
+ * - Its header record follows, and is written only over a synced body (pitfall 63); another one for the same op not
+ *   before that write is over, or the older could land last (pitfall 46).
  * - Clients are told of durable views only (pitfall 32).
  */
 export function persistence(world: World, disks: Disks, prepares: Prepares, fail: Fail): Checker {
+  /** By replica and op: the header record that was written last, in this boot. */
+  const recorded: Map<number, HeaderClaim>[] = [];
+
+  const checkHeaderOrder = (replica: number, claim: HeaderClaim): void => {
+    const ops = (recorded[replica] ??= new Map());
+    const before = ops.get(claim.op);
+    ops.set(claim.op, claim);
+    if (before === undefined || isHeaderWritten(world.platter(replica), before)) return;
+    fail(
+      'persistence',
+      `replica ${replica} writes the header record of op ${claim.op} while another write to it is under way`,
+    );
+  };
+
   const checkViews = (replica: number, message: Message): void => {
     if (!('view' in message)) return;
     const logView = logViewOf(message);
@@ -97,7 +112,9 @@ export function persistence(world: World, disks: Disks, prepares: Prepares, fail
       if (message.type === 'prepare-ok') checkAck(replica, message);
       if (message.type === 'do-view-change') checkSuffix(replica, message);
     },
+    booted: (replica) => void recorded[replica]?.clear(),
     headerRecorded: (replica, claim) => {
+      checkHeaderOrder(replica, claim);
       if (isClaimSynced(world.platter(replica), claim)) return;
       fail('persistence', `replica ${replica} writes the header record of op ${claim.op} before its body is synced`);
     },

@@ -31,6 +31,8 @@ const headerRecordBytes = 256;
 const headerRecordMagic = 0x4852_4d4b;
 /** Where a header record keeps the prepare's header. */
 const headerAt = 64;
+/** Where it says where that prepare is: segment, block and length. */
+const placeAt = 16;
 /** Header records in one headers file of a simulated node. */
 export const simHeaderSlots = 64;
 
@@ -97,9 +99,9 @@ export interface HeaderClaim {
 
 const claimAt = (bytes: Uint8Array, at: number): HeaderClaim => ({
   op: u64(bytes, at + 32),
-  segment: fileOf('segment', u32(bytes, at + 16)),
-  offset: u32(bytes, at + 20) * blockBytes,
-  lengthBytes: u32(bytes, at + 24),
+  segment: fileOf('segment', u32(bytes, at + placeAt)),
+  offset: u32(bytes, at + placeAt + 4) * blockBytes,
+  lengthBytes: u32(bytes, at + placeAt + 8),
 });
 
 /** Calls `visit` for each header record in a write to a headers file. */
@@ -124,6 +126,19 @@ export const isClaimSynced = (platter: Platter, claim: HeaderClaim): boolean =>
 
 const headerFileOf = (op: number): string => fileOf('headers', Math.floor((op - 1) / simHeaderSlots) + 1);
 const headerOffsetOf = (op: number): number => blockBytes + ((op - 1) % simHeaderSlots) * headerRecordBytes;
+
+/** The write of that header record is over: it is there, and no crash can undo it, or a fault of the disk has hit it. */
+export function isHeaderWritten(platter: Platter, { op, segment, offset, lengthBytes }: HeaderClaim): boolean {
+  const file = headerFileOf(op);
+  const at = headerOffsetOf(op);
+  if (platter.isDamaged(file, at, headerRecordBytes)) return true;
+  const place = new Uint8Array(12);
+  const words = new DataView(place.buffer);
+  words.setUint32(0, Number.parseInt(segment.slice('segment-'.length), 10), true);
+  words.setUint32(4, offset / blockBytes, true);
+  words.setUint32(8, lengthBytes, true);
+  return platter.holds(file, at + placeAt, place) && platter.isSynced(file, at, headerRecordBytes);
+}
 
 /**
  * What the platter has of a prepare. synced: whole, and no crash can undo it. damaged: a fault of the disk has hit it

@@ -57,7 +57,7 @@ function push<Key>(map: Map<Key, KnownPrepare[]>, key: Key, known: KnownPrepare)
 
 /**
  * Every prepare there ever was, whoever spoke of it. At most one per (view, op), over all messages and all disks; made
- * by the primary of its view alone; and each id is what it says: the checksum of those very header bytes, and through
+ * by the primary of its view alone; sent under one view, one per op, since what a view inherits keeps its header; and each id is what it says: the checksum of those very header bytes, and through
  * them of the body (pitfalls 10, 66).
  */
 export class Prepares {
@@ -67,6 +67,8 @@ export class Prepares {
   private readonly byId = new Map<Checksum, KnownPrepare>();
   private readonly byOp = new Map<number, KnownPrepare[]>();
   private readonly byParent = new Map<Checksum, KnownPrepare[]>();
+  /** By op: what its latest view has there, by what that view's primary sent. */
+  private readonly inView = new Map<number, { readonly view: number; readonly id: Checksum }>();
   private readonly listeners: ((known: KnownPrepare) => void)[] = [];
 
   constructor(world: World, fail: Fail) {
@@ -101,6 +103,8 @@ export class Prepares {
 
   private onSent(replica: number, message: Message): void {
     const where = `from replica ${replica}`;
+    if (message.type === 'start-view') for (const header of message.suffix) this.checkInView(message.view, header);
+    if (message.type === 'prepare') this.checkInView(message.view, message.prepare.header);
     if (message.type !== 'prepare' && message.type !== 'repair-prepare') {
       for (const header of headersOf(message)) this.see(header, null, where);
       return;
@@ -110,6 +114,19 @@ export class Prepares {
     const isNew = message.type === 'prepare' && header.view === message.view;
     if (!isNew || header.view % this.world.nodes === replica) return;
     this.fail('one-prepare-per-view', `replica ${replica}, not the primary of it, sends ${describeHeader(header)}`);
+  }
+
+  /** A view has one prepare per op, made in it or inherited as it was (pitfall 66). */
+  private checkInView(view: number, header: PrepareHeader): void {
+    const { op, id } = header;
+    const known = this.inView.get(op);
+    if (known === undefined || known.view < view) this.inView.set(op, { view, id });
+    else if (known.view === view && known.id !== id) {
+      this.fail(
+        'one-prepare-per-view',
+        `view ${view} has ${known.id} at op ${op}, and sends ${describeHeader(header)}`,
+      );
+    }
   }
 
   private onRecord(replica: number, { op, id, prepare }: SegmentRecord): void {

@@ -27,7 +27,12 @@ interface Result {
   readonly checker: string;
   readonly caught: boolean;
   readonly medianSeeds: number | null;
-  readonly hunts: readonly { readonly seeds: number; readonly found: number | null; readonly message: string }[];
+  readonly hunts: readonly {
+    readonly seeds: number;
+    readonly found: number | null;
+    readonly message: string;
+    readonly others: Readonly<Record<string, number>>;
+  }[];
   readonly seconds: number;
 }
 
@@ -40,6 +45,8 @@ interface Report {
 }
 
 interface Canaries {
+  readonly canaries: readonly { readonly id: string }[];
+  readonly unknownCanaries: (names: readonly string[]) => readonly string[];
   readonly runCanaries: (options: {
     readonly only?: readonly string[];
     readonly fast?: boolean;
@@ -65,7 +72,7 @@ export function addSimCanaries(sim: Command, context: Context): void {
         'With --seed or --replay, and one canary named by --only, that run is looked into instead, as `kimberlite sim`\n' +
         'does with a run that failed: its last events, a smaller run, its schedule and its page (--shrink, --out).',
     )
-    .option('--only <ids>', 'pitfalls or canaries, as in 9,12a')
+    .option('--only <ids>', 'pitfalls or canaries, as in 9,12a,60b.2')
     .option('--fast', 'only those that run with every test')
     .option('--repeat <n>', 'hunts a canary, from other seeds each (default: 1)', wholeNumber('--repeat', 1, 100))
     .option('--jobs <n>', 'canaries at a time (default: one a processor)', wholeNumber('--jobs', 1, 256))
@@ -76,7 +83,7 @@ export function addSimCanaries(sim: Command, context: Context): void {
   examples(command, [
     ['all of them: some minutes', 'kimberlite sim canaries'],
     ['one, and how many seeds it takes', 'kimberlite sim canaries --only 49 --repeat 5'],
-    ['what one looks like when it is found', 'kimberlite sim canaries --only 42 --seed 3 --out .'],
+    ['what one looks like when it is found', 'kimberlite sim canaries --only 42 --seed 1 --out .'],
   ]);
 }
 
@@ -94,11 +101,17 @@ async function load(): Promise<Canaries> {
 
 async function act(context: Context, flags: Flags): Promise<0 | 1> {
   const { terminal } = context;
-  const { runCanaries, lookInto } = await load();
+  const { runCanaries, lookInto, canaries, unknownCanaries } = await load();
+  const only = flags.only?.split(',');
+  const unknown = unknownCanaries(only ?? []);
+  if (unknown.length > 0) {
+    const known = canaries.map(({ id }) => id).join(' ');
+    throw new UsageFailure(`No canary is called ${unknown.join(', ')}.\nThere are ${known}.`);
+  }
   const task = taskOf(flags);
   if (task !== null) return (await lookInto(onlyOne(flags), task)) === 0 ? 0 : 1;
   const report = await runCanaries({
-    ...(flags.only === undefined ? {} : { only: flags.only.split(',') }),
+    ...(only === undefined ? {} : { only }),
     ...(flags.fast === undefined ? {} : { fast: flags.fast }),
     ...(flags.repeat === undefined ? {} : { repeat: flags.repeat }),
     ...(flags.jobs === undefined ? {} : { jobs: flags.jobs }),
@@ -133,7 +146,15 @@ function hint({ results }: Report): string | null {
 }
 
 const verdictOf = ({ colors }: Terminal, { caught, medianSeeds, hunts }: Result): string =>
-  caught ? `found after ${medianSeeds}` : colors.red(`not found in ${hunts.map(({ seeds }) => seeds).join(', ')}`);
+  caught
+    ? `found after ${medianSeeds}`
+    : colors.red(`not found in ${hunts.map(({ seeds, others }) => `${seeds} (${endsOf(others)})`).join(', ')}`);
+
+/** How the seeds ended that did not count. */
+const endsOf = (others: Readonly<Record<string, number>>): string =>
+  Object.entries(others)
+    .map(([end, count]) => `${count} ${end}`)
+    .join(', ');
 
 function print(terminal: Terminal, report: Report): void {
   const { colors } = terminal;
