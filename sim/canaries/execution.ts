@@ -200,7 +200,7 @@ export const execution: readonly Canary[] = [
     patches: [
       sim(
         'workload',
-        'if (this.running && this.epochs[index] === epoch)\n                this.next(index, epoch);',
+        'if (this.running && this.epochs[index] === epoch && this.mayCall)\n                this.next(index, epoch);',
         '',
       ),
     ],

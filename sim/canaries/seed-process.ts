@@ -1,12 +1,12 @@
-import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { pathToFileURL } from 'node:url';
-import type { Checksum, Hasher } from '@kimberlite/base';
 import type * as Sim from '@kimberlite/sim';
 import type { World } from './canary.ts';
 import { canaryOf } from './canaries.ts';
 import { tooDear } from './degraded.ts';
+import { platformHasher } from './platform-hasher.ts';
+import { runOptionsOf } from './run-options.ts';
 
 // A process of its own for one build: `node seed-process.js ROOT CANARY`. A line with a seed comes in, a line with
 // what became of its run goes out.
@@ -19,16 +19,12 @@ export interface SeedVerdict {
   readonly seconds: number;
 }
 
-const platformHasher: Hasher = (bytes) => createHash('sha256').update(bytes).digest('hex').slice(0, 32) as Checksum;
-
 type Verdict = Pick<SeedVerdict, 'kind' | 'message'>;
 
 function runWorld(sim: typeof Sim, world: World, seed: number): Verdict {
   switch (world.type) {
     case 'run': {
-      const { nodes, faults, seconds, plan, ploy } = world;
-      const options = { nodes, faults, seconds, ...(plan === undefined ? {} : { plan }) };
-      const { failure } = sim.runSeed(seed, ploy === undefined ? options : { ...options, ploy }, platformHasher);
+      const { failure } = sim.runSeed(seed, runOptionsOf(world), platformHasher);
       return { kind: failure?.kind ?? null, message: failure?.message ?? '' };
     }
     case 'degraded': {

@@ -1,5 +1,6 @@
 import type { RandomState } from '@kimberlite/base';
 import { calmLink, type LinkFaults, randomLatencyUs } from './network.ts';
+import type { RunObserver } from './report/observer.ts';
 import type { Scheduler } from './scheduler.ts';
 import { digestBytes, type Trace } from './trace.ts';
 
@@ -43,6 +44,7 @@ export class ClientLinks {
   private readonly trace: Trace;
   private readonly random: RandomState;
   private readonly nodeEnd: NodeEnd;
+  private readonly observer: RunObserver | undefined;
   private readonly connections = new Map<number, Connection>();
   private readonly cuts = new Set<string>();
   /** Clients that read nothing just now. */
@@ -50,10 +52,16 @@ export class ClientLinks {
   private faults: LinkFaults = calmLink;
   private nextId = 1;
 
-  constructor(options: { readonly scheduler: Scheduler; readonly trace: Trace; readonly nodeEnd: NodeEnd }) {
+  constructor(options: {
+    readonly scheduler: Scheduler;
+    readonly trace: Trace;
+    readonly nodeEnd: NodeEnd;
+    readonly observer: RunObserver | undefined;
+  }) {
     this.scheduler = options.scheduler;
     this.trace = options.trace;
     this.nodeEnd = options.nodeEnd;
+    this.observer = options.observer;
     this.random = options.scheduler.random('client links');
   }
 
@@ -79,6 +87,7 @@ export class ClientLinks {
     };
     this.connections.set(connection.id, connection);
     this.note('dial', connection, 0);
+    this.tell(connection, 'dialled');
     this.scheduler.after(this.latencyUs(), () => {
       if (connection.state !== 'dialling') return;
       if (this.isCut(connection)) {
@@ -86,10 +95,12 @@ export class ClientLinks {
         return;
       }
       if (!this.nodeEnd.opened(node, connection.id)) {
+        this.tell(connection, 'refused');
         this.scheduler.after(this.latencyUs(), () => this.endAtClient(connection));
         return;
       }
       connection.state = 'open';
+      this.tell(connection, 'opened');
       this.toClient(connection, () => end.opened());
     });
     return connection.id;
@@ -99,12 +110,14 @@ export class ClientLinks {
     const connection = this.connections.get(id);
     if (connection === undefined || connection.state !== 'open') return;
     this.note('client-send', connection, digestBytes(frame));
+    this.observer?.requestSent(connection.client, connection.node, frame);
     const at = Math.max(connection.toNodeAtUs, this.scheduler.nowUs + this.latencyUs());
     connection.toNodeAtUs = at;
     this.scheduler.after(at - this.scheduler.nowUs, () => {
       if (connection.state !== 'open') return;
-      if (this.isCut(connection)) this.breakAcross(connection);
-      else this.nodeEnd.received(connection.node, id, frame);
+      if (this.isCut(connection)) return this.breakAcross(connection);
+      this.observer?.requestReceived(connection.client, connection.node, frame);
+      this.nodeEnd.received(connection.node, id, frame);
     });
   }
 
@@ -112,7 +125,12 @@ export class ClientLinks {
     const connection = this.connections.get(id);
     if (connection === undefined || connection.state !== 'open') return;
     this.note('client-reply', connection, digestBytes(frame));
-    this.toClient(connection, () => connection.end.received(frame), frame.length);
+    this.observer?.replySent(connection.node, connection.client, frame);
+    const arrive = (): void => {
+      this.observer?.replyReceived(connection.node, connection.client, frame);
+      connection.end.received(frame);
+    };
+    this.toClient(connection, arrive, frame.length);
   }
 
   closeFromClient(id: number): void {
@@ -197,12 +215,17 @@ export class ClientLinks {
   }
 
   private forget(connection: Connection): void {
+    this.tell(connection, 'closed');
     connection.state = 'closed';
     this.connections.delete(connection.id);
   }
 
   private latencyUs(): number {
     return randomLatencyUs(this.random, this.faults);
+  }
+
+  private tell({ client, node, id }: Connection, what: 'dialled' | 'opened' | 'refused' | 'closed'): void {
+    this.observer?.connection(client, node, id, what);
   }
 
   private note(kind: string, connection: Connection, digest: number): void {

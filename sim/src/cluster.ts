@@ -13,7 +13,13 @@ import {
 import { Host } from '@kimberlite/host';
 import type { KernelState } from '@kimberlite/kernel';
 import { formatLog, type Geometry, type LogMark } from '@kimberlite/log';
-import { encodeDurableState, initialDurableState, type Replica, type ReplicaMark } from '@kimberlite/vsr';
+import {
+  encodeDurableState,
+  initialDurableState,
+  type Replica,
+  type ReplicaMark,
+  type StateMachine,
+} from '@kimberlite/vsr';
 import { type Codec, createCodec, createKernelStateMachine, type MemberAddress } from '@kimberlite/wire';
 import type { Checker, Ending, Fail, Failure, FailureKind, World } from './checkers/checker.ts';
 import { Observer } from './checkers/observer.ts';
@@ -25,6 +31,7 @@ import type { Call } from './history.ts';
 import { Machine, type MachineOutlets } from './machine.ts';
 import { SimNetwork } from './network.ts';
 import type { RunOptions } from './options.ts';
+import type { RunObserver } from './report/observer.ts';
 import { Scheduler } from './scheduler.ts';
 import { endpointOf } from './sdk-client.ts';
 import { createTrace, digestText, type Trace } from './trace.ts';
@@ -70,6 +77,8 @@ export class Cluster {
   readonly codec: Codec;
   readonly hasher: Hasher;
   readonly nodes: number;
+  /** Looks on, for whoever wants to see the run. */
+  readonly watcher: RunObserver | undefined;
   readonly counts: ClusterCounts = {
     boots: 0,
     crashes: 0,
@@ -100,12 +109,14 @@ export class Cluster {
   constructor(setup: ClusterSetup) {
     this.setup = setup;
     this.nodes = setup.nodes;
+    this.watcher = setup.options.observer;
     this.scheduler = new Scheduler(setup.seed);
     this.trace = createTrace(setup.options.recordTrace ?? false);
     this.random = this.scheduler.random('cluster');
     this.hasher = setup.hasher ?? sha256Hasher;
     this.codec = createCodec({ hasher: this.hasher });
-    const { scheduler, trace, nodes, hasher } = this;
+    const { scheduler, trace, nodes, hasher, codec, watcher } = this;
+    watcher?.watch({ codec, nowUs: () => scheduler.nowUs });
     const platter = (replica: number): SimDisk => {
       const machine = this.machines[replica];
       assert(machine !== undefined, 'a replica has a machine');
@@ -125,17 +136,20 @@ export class Cluster {
       nodes,
       deliver: (from, to, frame) => {
         const machine = this.machines[to];
+        if (machine?.power !== 'off') watcher?.peerReceived(from, to, frame);
         machine?.input(() => machine.host?.receivePeer(from as ReplicaId, frame));
       },
     });
-    this.links = new ClientLinks({ scheduler, trace, nodeEnd: this.nodeEnd() });
+    this.links = new ClientLinks({ scheduler, trace, observer: watcher, nodeEnd: this.nodeEnd() });
     const outlets = this.outlets();
     this.machines = Array.from({ length: nodes }, (_, index) => {
       const platter = new SimDisk({
         schedule: (delayUs, run) => void scheduler.after(delayUs, run),
         random: scheduler.random(`disk ${index}`),
       });
-      const watched = this.observer.watchDisk(platter, index);
+      // The platter itself is watched, below any broken part: what is told of it is what it did.
+      const told = watcher?.watchDisk(index, platter) ?? platter;
+      const watched = this.observer.watchDisk(told, index);
       const disk = setup.options.plants?.disk?.(watched, index) ?? watched;
       const clock = new SimClock(scheduler);
       return new Machine({ replica: index as ReplicaId, disk, platter, clock, scheduler, outlets });
@@ -145,11 +159,13 @@ export class Cluster {
   fail(kind: FailureKind, message: string): void {
     if (this.failure !== null) return;
     this.failure = { kind, message, atUs: this.scheduler.nowUs };
+    this.watcher?.failed(this.failure);
     this.note('FAILURE', `${kind}: ${message}`);
   }
 
   note(kind: string, text: string): void {
     this.trace.event(this.scheduler.nowUs, kind, digestText(text), () => text);
+    this.watcher?.noted(kind, text);
   }
 
   /** Formats every directory and boots every machine; `done` when all are formatted. */
@@ -184,7 +200,8 @@ export class Cluster {
     const codec = this.observer.watchCodec(this.codec, index, alive);
     const machineOf = createKernelStateMachine();
     const planted = plants?.stateMachine?.(machineOf, index) ?? machineOf;
-    const stateMachine = { ...this.observer.watchMachine(planted, index, alive), admit: machineOf.admit };
+    const told = this.tellExecuted(planted, index, alive);
+    const stateMachine = { ...this.observer.watchMachine(told, index, alive), admit: machineOf.admit };
     machine.platter.forgetDamage();
     this.observer.booted(index);
     machine.boot(
@@ -211,7 +228,10 @@ export class Cluster {
           }),
           ...(timing === undefined ? {} : { timing }),
         }),
-      () => this.note('opened', `replica ${index}`),
+      () => {
+        this.note('opened', `replica ${index}`);
+        this.watcher?.powered(index, 'opened');
+      },
     );
   }
 
@@ -233,6 +253,7 @@ export class Cluster {
   }
 
   tellReturned(call: Call): void {
+    this.watcher?.returned(call);
     this.observer.returned(call);
   }
 
@@ -262,9 +283,30 @@ export class Cluster {
     };
   }
 
-  private outlets(): MachineOutlets {
+  private tellExecuted(
+    machine: StateMachine<KernelState>,
+    replica: number,
+    alive: () => boolean,
+  ): StateMachine<KernelState> {
+    const { watcher } = this;
+    if (watcher === undefined) return machine;
     return {
-      sendPeer: (from, to, frame) => this.network.send(from, to, frame),
+      ...machine,
+      apply: (state, request) => {
+        const applied = machine.apply(state, request);
+        if (alive()) watcher.executed({ replica, request, applied });
+        return applied;
+      },
+    };
+  }
+
+  private outlets(): MachineOutlets {
+    const { watcher } = this;
+    return {
+      sendPeer: (from, to, frame) => {
+        watcher?.peerSent(from, to, frame);
+        this.network.send(from, to, frame);
+      },
       sendClient: (from, connection, frame) => {
         this.observer.clientTold(from, connection);
         this.links.sendToClient(connection, frame);
@@ -290,6 +332,8 @@ export class Cluster {
         this.observer.down(from);
       },
       turned: (from) => this.turned(from),
+      timerFired: (from, timer) => watcher?.timerFired(from, timer),
+      powered: (from, power) => watcher?.powered(from, power),
     };
   }
 
@@ -312,5 +356,6 @@ export class Cluster {
       this.highestCommit = state.commit;
       this.counts.commits = state.commit;
     }
+    this.watcher?.turned(index, state);
   }
 }

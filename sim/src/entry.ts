@@ -77,8 +77,6 @@ export interface SimulationOptions extends CampaignOptions {
   readonly signal?: { readonly aborted: boolean };
 }
 
-/** Lines of a failing run's trace that are worth printing at once. */
-export const failureTraceLinesMax = 200;
 /** Every run whose seed this divides is executed twice, to see that nothing in it comes from anywhere but its seed. */
 export const repeatEvery = 50;
 
@@ -193,26 +191,4 @@ export function replayCommand(seed: number, { nodes, faults }: CampaignOptions):
   const ofNodes = nodes === undefined ? '' : ` --nodes ${nodes}`;
   const ofFaults = faults === undefined ? '' : ` --faults ${faults.join(',')}`;
   return `kimberlite sim --seed ${seed} --runs 1${ofNodes}${ofFaults}`;
-}
-
-/** What a person needs to look into a failure: the seed, the command that replays it, and its last events. */
-export function explainFailure(
-  failure: { readonly seed: number },
-  campaign: CampaignOptions = {},
-  hasher?: Hasher,
-): string {
-  const { nodes, faults } = campaign;
-  const options = {
-    recordTrace: true,
-    ...(nodes === undefined ? {} : { nodes }),
-    ...(faults === undefined ? {} : { faults }),
-  };
-  const result = runSeed(failure.seed, options, hasher);
-  const kept = result.trace.slice(-failureTraceLinesMax);
-  return [
-    `seed ${failure.seed}: ${result.failure?.kind ?? 'passed this time'}: ${result.failure?.message ?? ''}`,
-    `replay: ${replayCommand(failure.seed, campaign)}`,
-    `the last ${kept.length} of ${result.trace.length} events:`,
-    ...kept,
-  ].join('\n');
 }

@@ -17,7 +17,6 @@ export {
 export {
   type CampaignOptions,
   executeRun,
-  explainFailure,
   lostRun,
   repeatEvery,
   replayCommand,
@@ -58,7 +57,18 @@ export { describeAction, type FaultAction } from './nemesis/action.ts';
 export { type RunPlan } from './plan.ts';
 export { type Judge, type MessageVerdict, type Ploy, type Stage } from './ploy.ts';
 export { type FaultKind, faultKinds, type Plants, type RunOptions } from './options.ts';
-export { type RunResult, type RunStats, runSeed } from './run.ts';
+export { type Execute, type RunResult, type RunStats, runSeed } from './run.ts';
 export { type CampaignSummary, type Distribution } from './tally.ts';
 export { formatUs } from './trace.ts';
 export type { WorkloadOptions } from './workload.ts';
+export { buildReport, reportEventsMax } from './report/build-report.ts';
+export { EventLog, logEventsMax } from './report/event-log.ts';
+export { formatEvent } from './report/format-event.ts';
+export { type PageParts, renderReport } from './report/html.ts';
+export type { RunObserver } from './report/observer.ts';
+export { type RecordedRun, recordRun } from './report/record-run.ts';
+export type { ReportData } from './report/report-data.ts';
+export type { RunEvent } from './report/run-event.ts';
+export { type Candidate, optionsOf, pinned, type Size, sizeOf } from './shrink/candidate.ts';
+export { formatSchedule, parseSchedule as parseRunSchedule, type Schedule, scheduleOf } from './shrink/schedule.ts';
+export { shrink, type ShrinkProgress, type Shrunk, shrinkRunsMax } from './shrink/shrink.ts';

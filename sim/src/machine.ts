@@ -27,6 +27,9 @@ export interface MachineOutlets {
   readonly down: (from: ReplicaId) => void;
   /** One input was handled. */
   readonly turned: (from: ReplicaId) => void;
+  /** A timer is about to be handled. */
+  readonly timerFired: (from: ReplicaId, timer: TimerName) => void;
+  readonly powered: (from: ReplicaId, power: Power) => void;
 }
 
 export type Power = 'off' | 'on' | 'paused';
@@ -73,6 +76,7 @@ export class Machine {
   boot(monotonicOriginUs: number, createHost: (ports: Ports) => Host<KernelState>, opened: () => void): void {
     this.incarnation += 1;
     this.power = 'on';
+    this.outlets.powered(this.replica, 'on');
     this.clock.boot(monotonicOriginUs);
     const host = createHost(this.createPorts(this.incarnation));
     this.host = host;
@@ -89,6 +93,7 @@ export class Machine {
     for (const timer of this.timers.values()) this.scheduler.cancel(timer);
     this.timers.clear();
     this.disk.crash();
+    this.outlets.powered(this.replica, 'off');
     this.outlets.down(this.replica);
   }
 
@@ -103,13 +108,16 @@ export class Machine {
   }
 
   pause(): void {
-    if (this.power === 'on') this.power = 'paused';
+    if (this.power !== 'on') return;
+    this.power = 'paused';
+    this.outlets.powered(this.replica, 'paused');
   }
 
   /** Everything held back arrives at once, in order. */
   resume(): void {
     if (this.power !== 'paused') return;
     this.power = 'on';
+    this.outlets.powered(this.replica, 'on');
     const { incarnation } = this;
     for (const run of this.held.splice(0)) if (this.incarnation === incarnation) this.input(run);
   }
@@ -186,6 +194,7 @@ export class Machine {
       this.input(() => {
         if (this.timers.get(timer) !== scheduled) return;
         this.timers.delete(timer);
+        this.outlets.timerFired(this.replica, timer);
         this.host?.timerFired(timer);
       });
     });

@@ -6,6 +6,7 @@ import type { FaultAction } from './nemesis/action.ts';
 import type { FaultKind } from './nemesis/kinds.ts';
 import type { RunPlan } from './plan.ts';
 import type { Ploy } from './ploy.ts';
+import type { RunObserver } from './report/observer.ts';
 
 export { type FaultKind, faultKinds } from './nemesis/kinds.ts';
 
@@ -34,8 +35,17 @@ export interface RunOptions {
   readonly script?: readonly FaultAction[];
   /** A schedule that reacts to what happens, beside the faults; a run whose ploy does not come to its end is hollow. */
   readonly ploy?: Ploy;
+  /** Ends the run there, undecided: for a search that has no use for a longer one. */
+  readonly eventsMax?: number;
+  /**
+   * Judges what clients saw as soon as the faults are over, without the phases after it. Replicas are not judged then:
+   * they were given no time to agree.
+   */
+  readonly endsWhenCalm?: boolean;
   /** Keep one line an event. */
   readonly recordTrace?: boolean;
   readonly plants?: Plants;
+  /** Watches, and changes nothing: the trace hash is the same with and without it. */
+  readonly observer?: RunObserver;
   readonly timing?: Partial<Timing>;
 }

@@ -27,6 +27,8 @@ export interface RunPlan {
   readonly clients: readonly ('sdk' | 'plain')[];
   readonly workload: WorkloadOptions;
   readonly giveUpUs: number;
+  /** Virtual seconds that each phase after the faults may take: well above every timeout of the protocol. */
+  readonly patienceSeconds: number;
   /** Replicas whose disks may be damaged at will: fewer than it takes to keep the others from going on. */
   readonly weak: readonly number[];
   /** Replicas, of the weak, that stay broken when the faults stop for the rest. */
@@ -78,6 +80,7 @@ function drawPlan(random: RandomState, known: Pick<RunPlan, 'nodes' | 'faults' |
     clients,
     workload: drawWorkload(random, clients.length),
     giveUpUs: randomPick(random, [1_000_000, 3_000_000, 8_000_000]),
+    patienceSeconds: 20,
     broken: broken.map((replica) => ({ replica, how: randomPick(random, brokenWays) })),
     mendsBroken: randomChance(random, 0.6),
     finalBlackout: randomChance(random, 0.3),

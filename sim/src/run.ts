@@ -18,6 +18,8 @@ import { Workload } from './workload.ts';
 
 export interface RunStats {
   readonly nodes: number;
+  /** Calls of all clients; what became of them is counted below. */
+  readonly calls: number;
   /** Commands that were acknowledged, rejections included. */
   readonly acknowledged: number;
   /** Queries that were answered. */
@@ -57,10 +59,8 @@ export interface RunResult {
   readonly trace: readonly string[];
 }
 
-// Bounds of the phase without faults, in virtual seconds: well above every timeout of the protocol.
+/** Bound of the phase before the faults, in virtual seconds: well above every timeout of the protocol. */
 const startSecondsMax = 10;
-const recoverySecondsMax = 20;
-const convergeSecondsMax = 20;
 /** Calls that must be answered after the faults have stopped. */
 const recoveredCallsMin = 20;
 /** Messages a second between any two replicas of an idle cluster: heartbeats, their answers, pings. */
@@ -83,6 +83,8 @@ class Run {
   private readonly plan: RunPlan;
   private readonly clients: readonly ClusterClient[];
   private readonly ploy: RunOptions['ploy'];
+  private readonly eventsMax: number;
+  private readonly endsWhenCalm: boolean;
   private viewChangesBefore = 0;
   /** The disks had lost too much to go on. */
   private stopped = false;
@@ -95,6 +97,8 @@ class Run {
   constructor(seed: number, options: RunOptions, hasher: Hasher | undefined) {
     const setup = { seed, options, createCheckers, ...(hasher === undefined ? {} : { hasher }) };
     this.ploy = options.ploy;
+    this.eventsMax = options.eventsMax ?? Number.POSITIVE_INFINITY;
+    this.endsWhenCalm = options.endsWhenCalm ?? false;
     this.plan = planRun(new Scheduler(seed).random('plan'), options);
     const { plan } = this;
     this.cluster = new Cluster({ ...setup, nodes: plan.nodes });
@@ -108,6 +112,7 @@ class Run {
       scheduler,
       clients: this.clients,
       options: plan.workload,
+      called: (call) => options.observer?.called(call),
       returned: (call) => this.cluster.tellReturned(call),
     });
     this.nemesis = new Nemesis({
@@ -137,6 +142,7 @@ class Run {
       }
       if (this.playing) this.play?.goOn();
       done = reached();
+      if (scheduler.steps > this.eventsMax) cluster.fail('undecided', `more than ${this.eventsMax} events`);
     }
     return done && cluster.failure === null;
   }
@@ -153,6 +159,7 @@ class Run {
     this.startPloy();
     this.endure();
     if (cluster.failure !== null) return;
+    if (this.endsWhenCalm) return cluster.tellEnded({ history: workload.history, replicas: [] });
     nemesis.stop();
     this.play?.stage.excuse();
     for (const { replica } of plan.broken) this.brokenNow.add(replica);
@@ -230,30 +237,31 @@ class Run {
   /** The phase of liveness: a quorum is well again, so everything must work, end and agree. */
   private recover(): void {
     const { workload, cluster } = this;
+    const { patienceSeconds } = this.plan;
     const before = workload.history.answered;
-    const enough = (): boolean => workload.history.answered >= before + recoveredCallsMin;
-    if (!this.within(recoverySecondsMax, enough)) return this.stuck('the faults stopped, and nothing is answered');
+    const enough = (): boolean => workload.history.answered >= before + recoveredCallsMin || workload.exhausted;
+    if (!this.within(patienceSeconds, enough)) return this.stuck('the faults stopped, and nothing is answered');
     const settledUs = cluster.scheduler.nowUs;
     this.within(settledSeconds, () => false);
     workload.running = false;
     const ended = (): boolean => this.clients.every((client) => client.inFlight === 0);
-    if (!this.within(recoverySecondsMax, ended)) return this.stuck(`${workload.open} calls never end`);
+    if (!this.within(patienceSeconds, ended)) return this.stuck(`${workload.open} calls never end`);
     this.expectAnswers(settledUs);
     for (const client of this.clients) client.stop();
-    if (!this.within(convergeSecondsMax, () => this.converged())) return this.stuck('the replicas do not converge');
+    if (!this.within(patienceSeconds, () => this.converged())) return this.stuck('the replicas do not converge');
     cluster.note('phase', 'converged');
     if (this.brokenNow.size === 0 || !this.plan.mendsBroken) return;
     this.brokenNow.clear();
     this.nemesis.mend();
     cluster.note('phase', 'mended');
-    if (!this.within(convergeSecondsMax, () => this.converged())) this.stuck('what was broken does not catch up');
+    if (!this.within(patienceSeconds, () => this.converged())) this.stuck('what was broken does not catch up');
   }
 
   /** Calls that were given up long after everything was well again: somebody forgot them. */
   private expectAnswers(settledUs: number): void {
     const { cluster, workload, plan } = this;
     // Where strangers crowd the session table, a call may well end with its session.
-    if (plan.faults.includes('session-flood')) return;
+    if (this.nemesis.fired.has('session-flood')) return;
     const inTime = settledUs + patienceUs + plan.broken.length * wanderUs - plan.giveUpUs;
     for (const { type, client, key, marker, invokedUs, end } of workload.history.calls) {
       if (end === null || end.type === 'ok' || end.type === 'rejected') continue;
@@ -267,13 +275,13 @@ class Run {
   }
 
   private blackout(): void {
-    const { cluster } = this;
+    const { cluster, plan } = this;
     cluster.note('phase', 'blackout');
     cluster.machines.forEach((_, index) => cluster.crash(index));
     cluster.machines.forEach((_, index) => {
       if (!this.brokenNow.has(index)) cluster.boot(index);
     });
-    if (!this.within(convergeSecondsMax, () => this.converged()))
+    if (!this.within(plan.patienceSeconds, () => this.converged()))
       this.stuck('after a blackout the replicas do not converge');
   }
 
@@ -348,6 +356,7 @@ class Run {
       traceHash: cluster.trace.hash(),
       stats: {
         nodes: plan.nodes,
+        calls: workload.history.calls.length,
         acknowledged: workload.history.acknowledged,
         reads: workload.history.reads,
         unknown: ends.filter((type) => type === 'unknown').length,
@@ -373,6 +382,9 @@ class Run {
 
 const describeState = (state: Replica<KernelState>): string =>
   `${state.status} view ${state.view} log view ${state.logView} head ${state.head} commit ${state.commit} applied ${state.applied} state ${state.machine.stateHash(state.state).slice(0, 8)}`;
+
+/** Something that runs seeds: `runSeed`, or it with a part replaced by a broken one. */
+export type Execute = (seed: number, options: RunOptions) => RunResult;
 
 /** One run of one seed, from an empty cluster to its verdict. The same seed and options give the same trace hash. */
 export function runSeed(seed: number, options: RunOptions = {}, hasher?: Hasher): RunResult {

@@ -16,6 +16,8 @@ export interface WorkloadOptions {
   readonly readRate: number;
   /** Share of writes that carry an idempotency id which another client then uses for the same command. */
   readonly sharedRate: number;
+  /** Calls of all clients together, after which nobody makes another; left out: no such end. */
+  readonly callsMax?: number;
 }
 
 export const simTenant = 1;
@@ -56,6 +58,7 @@ export class Workload {
   private readonly clients: readonly ClusterClient[];
   private readonly options: WorkloadOptions;
   private readonly random: RandomState;
+  private readonly called: (call: Call) => void;
   private readonly returned: (call: Call) => void;
   private readonly epochs: number[];
   private shared: Shared[] = [];
@@ -65,11 +68,13 @@ export class Workload {
     readonly scheduler: Scheduler;
     readonly clients: readonly ClusterClient[];
     readonly options: WorkloadOptions;
+    readonly called?: (call: Call) => void;
     readonly returned: (call: Call) => void;
   }) {
     this.scheduler = options.scheduler;
     this.clients = options.clients;
     this.options = options.options;
+    this.called = options.called ?? (() => {});
     this.returned = options.returned;
     this.random = options.scheduler.random('workload');
     this.epochs = options.clients.map(() => 0);
@@ -129,8 +134,17 @@ export class Workload {
     const { thinkUs, plenty } = this.options;
     const pauseUs = this.history.acknowledged < plenty ? thinkUs : slowdown * thinkUs;
     this.scheduler.after(randomInt(this.random, 0, 2 * pauseUs), () => {
-      if (this.running && this.epochs[index] === epoch) this.next(index, epoch);
+      if (this.running && this.epochs[index] === epoch && this.mayCall) this.next(index, epoch);
     });
+  }
+
+  /** Every call that may be made was made, and has ended. */
+  get exhausted(): boolean {
+    return !this.mayCall && this.open === 0;
+  }
+
+  private get mayCall(): boolean {
+    return this.history.calls.length < (this.options.callsMax ?? Number.POSITIVE_INFINITY);
   }
 
   private next(index: number, epoch: number): void {
@@ -170,6 +184,7 @@ export class Workload {
       idempotencyId,
       invokedUs: this.scheduler.nowUs,
     });
+    this.called(call);
     client.submit(commandOf(call), (end) => this.finish(call, this.endOfCommand(end), epoch));
   }
 
@@ -177,6 +192,7 @@ export class Workload {
     const invokedUs = this.scheduler.nowUs;
     const nothing = { marker: '', idempotencyId: null };
     const call = this.history.invoke({ client: index, table, key, type: 'get', ...nothing, invokedUs });
+    this.called(call);
     const query = { tenantId: simTenant, table, where: { id: key }, select: ['value'] };
     client.ask(query, (end) => this.finish(call, this.endOfQuery(end), epoch));
   }

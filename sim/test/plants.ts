@@ -46,6 +46,9 @@ export const viewBeforeDurable: Plants = { disk: (disk) => lyingDisk(disk, (file
 /** Pitfall 41: a query is answered without a round that starts after it; the replicas count as heard for ever. */
 export const readsWithoutRound: Plants = { turned: (state) => void state.rounds.fill(state.nextRound) };
 
+/** Pitfall 41: a new primary answers before the ops it inherited have committed, confirmed as it should be. */
+export const readsBeforeInherited: Plants = { turned: (state) => void (state.inherited = 0) };
+
 /** Pitfalls 42 and 56: outcomes and what was admitted are forgotten, so a retry is a new request. */
 export const executedTwice: Plants = {
   turned: (state) => {

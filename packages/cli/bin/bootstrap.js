@@ -39,7 +39,9 @@ function build() {
   if (!pending.build) return;
   note('building …');
   const code = run(process.execPath, ['node_modules/typescript/bin/tsc', '-b'], {});
-  if (code !== 0) {
+  // The page a failed run of the simulator leaves behind has one script in it, which is bundled once, here.
+  const bundled = code === 0 ? run(process.execPath, ['sim/bin/build-page.js'], {}) : code;
+  if (bundled !== 0) {
     throw new BootstrapError(
       'The sources do not compile; the errors are above.',
       'Correct them and run the command again.',

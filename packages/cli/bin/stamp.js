@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 
 export const stampFile = 'node_modules/.kimberlite-stamp';
 /** Without these the stamp is not believed, whatever it says: somebody removed the output. */
-const outputs = ['packages/cli/dist/index.js', 'packages/client/dist/index.js'];
+const outputs = ['packages/cli/dist/index.js', 'packages/client/dist/index.js', 'sim/dist/report-page/main.js'];
 const skipped = new Set(['node_modules', 'dist', 'test', 'coverage', '.git', '.kimberlite']);
 
 /** Relative paths below `from`, in one order on every file system. */

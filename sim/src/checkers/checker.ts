@@ -33,7 +33,15 @@ export type CheckerName =
   | 'replay'
   | 'performance';
 
-export type FailureKind = CheckerName | 'liveness' | 'hollow' | 'fatal' | 'replica' | 'nondeterminism';
+export type FailureKind =
+  | CheckerName
+  | 'liveness'
+  | 'hollow'
+  | 'fatal'
+  | 'replica'
+  | 'nondeterminism'
+  /** No verdict: the run was told to stop before it had one. */
+  | 'undecided';
 
 export interface Failure {
   readonly kind: FailureKind;

@@ -228,6 +228,7 @@ export class Nemesis {
     if (effect === 'nothing') return false;
     this.executed.push(action);
     cluster.note('fault', describeAction(action));
+    cluster.watcher?.fault(action);
     if (effect === 'struck' && action.kind !== 'calm' && action.kind !== 'exceed') this.count(action.kind);
     return true;
   }

@@ -12,6 +12,10 @@ interface Flags {
   readonly fast?: boolean;
   readonly repeat?: number;
   readonly jobs?: number;
+  readonly seed?: number;
+  readonly replay?: string;
+  readonly out?: string;
+  readonly shrink?: number;
 }
 
 // The canaries ship with nobody: they plant bugs in the built output of the checkout they lie in. So nothing is
@@ -50,6 +54,12 @@ interface Canaries {
     readonly jobs?: number;
     readonly onResult?: (result: Result, done: number, of: number) => void;
   }) => Promise<Report>;
+  readonly lookInto: (
+    id: string,
+    task:
+      | { readonly type: 'seed'; readonly seed: number; readonly out?: string; readonly shrinkSeconds?: number }
+      | { readonly type: 'replay'; readonly file: string; readonly out?: string },
+  ) => Promise<number>;
 }
 
 export function addSimCanaries(sim: Command, context: Context): void {
@@ -58,7 +68,9 @@ export function addSimCanaries(sim: Command, context: Context): void {
     .summary('plants the known bugs, one at a time, and sees that each is found')
     .description(
       'Plants the bugs of sim/PITFALLS.md in copies of the built output and runs seeds until the checker named\n' +
-        'beforehand finds each. Works in a checkout of the repository only. Exit code 1 if one is not found.',
+        'beforehand finds each. Works in a checkout of the repository only. Exit code 1 if one is not found.\n\n' +
+        'With --seed or --replay, and one canary named by --only, that run is looked into instead, as `kimberlite sim`\n' +
+        'does with a run that failed: its last events, a smaller run, its schedule and its page (--shrink, --out).',
     )
     .option('--only <ids>', 'pitfalls or canaries, as in 9,12a,60b.2')
     .option('--fast', 'only those that run with every test')
@@ -71,6 +83,7 @@ export function addSimCanaries(sim: Command, context: Context): void {
   examples(command, [
     ['all of them: some minutes', 'kimberlite sim canaries'],
     ['one, and how many seeds it takes', 'kimberlite sim canaries --only 49 --repeat 5'],
+    ['what one looks like when it is found', 'kimberlite sim canaries --only 42 --seed 1 --out .'],
   ]);
 }
 
@@ -88,13 +101,15 @@ async function load(): Promise<Canaries> {
 
 async function act(context: Context, flags: Flags): Promise<0 | 1> {
   const { terminal } = context;
-  const { runCanaries, canaries, unknownCanaries } = await load();
+  const { runCanaries, lookInto, canaries, unknownCanaries } = await load();
   const only = flags.only?.split(',');
   const unknown = unknownCanaries(only ?? []);
   if (unknown.length > 0) {
     const known = canaries.map(({ id }) => id).join(' ');
     throw new UsageFailure(`No canary is called ${unknown.join(', ')}.\nThere are ${known}.`);
   }
+  const task = taskOf(flags);
+  if (task !== null) return (await lookInto(onlyOne(flags), task)) === 0 ? 0 : 1;
   const report = await runCanaries({
     ...(only === undefined ? {} : { only }),
     ...(flags.fast === undefined ? {} : { fast: flags.fast }),
@@ -107,6 +122,27 @@ async function act(context: Context, flags: Flags): Promise<0 | 1> {
   if (flags.json === true) printJson(context, report);
   else print(terminal, report);
   return report.caught === report.of ? 0 : 1;
+}
+
+function taskOf({ seed, replay, out, shrink }: Flags): Parameters<Canaries['lookInto']>[1] | null {
+  const left = out === undefined ? {} : { out };
+  if (replay !== undefined) return { type: 'replay', file: replay, ...left };
+  if (seed === undefined) return null;
+  return { type: 'seed', seed, ...left, ...(shrink === undefined ? {} : { shrinkSeconds: shrink }) };
+}
+
+function onlyOne({ only }: Flags): string {
+  if (only !== undefined && !only.includes(',')) return only;
+  throw new UsageFailure('--seed and --replay look into one canary: name it with --only, as the table has it.');
+}
+
+/** The first that was found by a run, for somebody who wants to see one. */
+function hint({ results }: Report): string | null {
+  const result = results.find(({ caught, checker }) => caught && checker !== 'performance');
+  const found = result?.hunts.find((one) => one.found !== null)?.found ?? null;
+  return result === undefined || found === null
+    ? null
+    : `look into one: kimberlite sim canaries --only ${result.canary} --seed ${found}`;
 }
 
 const verdictOf = ({ colors }: Terminal, { caught, medianSeeds, hunts }: Result): string =>
@@ -139,4 +175,6 @@ function print(terminal: Terminal, report: Report): void {
   line(terminal.out);
   const mark = report.caught === report.of ? colors.green('✓') : colors.red('✗');
   line(terminal.out, `${mark} ${report.caught} of ${report.of} found, in ${report.seconds.toFixed(0)} s`);
+  const next = hint(report);
+  if (next !== null) line(terminal.out, next);
 }

@@ -3,9 +3,12 @@ import { availableParallelism } from 'node:os';
 import { nodeHasher } from '@kimberlite/node';
 import {
   type CampaignOptions,
-  explainFailure,
   type FaultKind,
   faultKinds,
+  replayCommand,
+  type RunOptions,
+  type RunResult,
+  runSeed,
   type SimulationProgress,
   type SimulationReport,
   simulate,
@@ -18,6 +21,7 @@ import { progressLine, summaryLines } from '../sim/summary.ts';
 import { line, type Terminal } from '../terminal.ts';
 import { addExplore } from './explore.ts';
 import { addSimCanaries } from './sim-canaries.ts';
+import { replaySchedule, reportFailure, shrinkSecondsDefault } from './sim-failure.ts';
 
 interface Flags {
   readonly seed?: number;
@@ -27,9 +31,12 @@ interface Flags {
   readonly faults?: readonly FaultKind[];
   readonly jobs?: number;
   readonly json?: boolean;
+  readonly replay?: string;
+  readonly out?: string;
+  readonly shrink: number;
 }
 
-/** Failures shown with their trace; the seeds of the others are enough to come back to them. */
+/** Failures shown with their trace and shrunk; the seeds of the others are enough to come back to them. */
 const explainedMax = 1;
 const jobsMax = 256;
 /** The progress line is drawn over itself no more often than this. */
@@ -68,6 +75,17 @@ export function addSim(program: Command, context: Context): void {
     .option('--nodes <n>', 'replicas in each cluster (default: drawn from the seed)', wholeNumber('--nodes', 1, 6))
     .option('--faults <list>', `kinds of fault, with commas between (default: drawn from the seed)`, parseFaults)
     .option('--jobs <n>', 'runs at once (default: one for each core)', wholeNumber('--jobs', 1, jobsMax))
+    .option(
+      '--shrink <seconds>',
+      'how long a smaller failing run is looked for',
+      wholeNumber('--shrink', 0, 100_000),
+      shrinkSecondsDefault,
+    )
+    .option('--replay <file>', 'runs what a schedule says that a failed run left behind')
+    .option(
+      '--out <dir>',
+      'where a failed run leaves its schedule, trace and page (default: below the temporary directory)',
+    )
     .action(async (flags: Flags) => {
       process.exitCode = await act(context, flags);
     });
@@ -75,6 +93,7 @@ export function addSim(program: Command, context: Context): void {
     ['a hundred runs', 'kimberlite sim --runs 100'],
     ['one run again, to look into it', 'kimberlite sim --seed 4711'],
     ['only crashes and partitions, on five replicas', 'kimberlite sim --runs 100 --nodes 5 --faults crash,partition'],
+    ['a shrunk run again, with its page', 'kimberlite sim --replay seed-4711-stale-read.json --out .'],
     ['all night', 'kimberlite sim --minutes 480 --json'],
   ]);
   addSimCanaries(command, context);
@@ -83,35 +102,45 @@ export function addSim(program: Command, context: Context): void {
 
 async function act(context: Context, flags: Flags): Promise<0 | 1> {
   const { terminal } = context;
-  const { nodes, faults } = flags;
+  const { nodes, faults, out } = flags;
+  const execute = (of: number, options: RunOptions): RunResult => runSeed(of, options, nodeHasher);
+  const left = out === undefined ? {} : { out };
+  if (flags.replay !== undefined) return replaySchedule(context, flags.replay, execute, left);
   const campaign: CampaignOptions = {
     ...(nodes === undefined ? {} : { nodes }),
     ...(faults === undefined ? {} : { faults }),
   };
-  const report = await run(terminal, flags, campaign);
+  const abort = new AbortController();
+  // Once: what is under way ends and is counted; a second Ctrl-C ends the process.
+  process.once('SIGINT', () => abort.abort());
+  const { signal } = abort;
+  const report = await run(terminal, flags, campaign, signal);
   for (const failure of report.failures.slice(0, explainedMax)) {
-    line(terminal.err, explainFailure(failure, campaign, nodeHasher));
+    const again = { seed: failure.seed, options: campaign, execute, replay: replayCommand(failure.seed, campaign) };
+    await reportFailure(context, again, { ...left, shrinkSeconds: flags.shrink, signal });
   }
   if (flags.json === true) printJson(context, report);
   else printReport(terminal, report);
   return report.failures.length === 0 ? 0 : 1;
 }
 
-async function run(terminal: Terminal, flags: Flags, campaign: CampaignOptions): Promise<SimulationReport> {
+async function run(
+  terminal: Terminal,
+  flags: Flags,
+  campaign: CampaignOptions,
+  signal: AbortSignal,
+): Promise<SimulationReport> {
   const { runs, minutes } = flags;
   const single = runs === undefined ? minutes === undefined : runs === 1;
   const jobs = single ? 1 : (flags.jobs ?? availableParallelism());
   const workers = jobs === 1 ? null : createWorkerRunner(campaign, jobs);
-  const abort = new AbortController();
-  // Once: what is under way ends and is counted; a second Ctrl-C ends the process.
-  process.once('SIGINT', () => abort.abort());
   const seed = flags.seed ?? randomInt(2 ** 32);
   if (!single) line(terminal.err, `seeds from ${seed} on, ${jobs} at once; Ctrl-C ends it and prints what there is`);
   const report = await simulate({
     ...campaign,
     seed,
     hasher: nodeHasher,
-    signal: abort.signal,
+    signal,
     ...(workers === null ? {} : { runner: workers }),
     ...(runs === undefined ? {} : { runs }),
     ...(minutes === undefined ? {} : { minutes }),
