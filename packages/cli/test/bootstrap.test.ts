@@ -25,6 +25,7 @@ beforeEach(() => {
   put('packages/cli/src/index.ts', 'export {};\n');
   put('packages/cli/dist/index.js', '');
   put('packages/client/dist/index.js', '');
+  put('sim/dist/report-page/main.js', '');
   put('node_modules/.bin/tsc', '');
   put('test/package.json', '{}');
   writeStamp(root, currentStamp(root));
