@@ -222,6 +222,8 @@ function keepRead<S>(r: Replica<S>, prepare: Prepare): void {
 /** Rot: the slot is marked, and what it held is repaired from peers; never truncated, never nacked (pitfall 22). */
 function onUnreadable<S>(r: Replica<S>, op: number, id: Checksum): void {
   const slot = slotAt(r, op);
+  // No longer intact: its name will not make it durable any more.
+  if (slot.found?.id === id) r.slots.set(op, { durable: null, writing: slot.writing, faulty: true });
   if (slot.durable !== id) return;
   if (r.replicaCount === 1) throw new Error(`op ${op} cannot be read, and there is no other replica to repair it from`);
   r.mark('unreadable-at-runtime');
@@ -262,6 +264,8 @@ export function onRequestHeaders<S>(r: Replica<S>, m: RequestHeadersMessage): vo
   // that was asked for may be known there, and what is wanted is what lies below it.
   const [op, id] = top === undefined ? [m.high, m.highId] : [top.op - 1, top.parent];
   const isEnough = headers.length > 1 || m.high <= m.low;
+  // One walk a peer, and to its end: begun anew at every request a slow one would never answer.
+  if (!isEnough && r.walks.has(m.from)) return;
   const walks = !isEnough && (op < r.logLow || isOnDisk(r, op, id)) && read(r, op, id, {});
   if (walks) {
     r.mark('headers-read-from-log');
