@@ -15,6 +15,7 @@ import {
 } from '@kimberlite/base';
 import { describe, expect, test } from 'vitest';
 import { advanceApply } from '../src/apply.ts';
+import { onPrepareRead } from '../src/repair.ts';
 import { setEntry } from '../src/replica.ts';
 import { marzullo } from '../src/clock.ts';
 import {
@@ -76,8 +77,8 @@ const request = (number: number, body: string, session = 3): ClientRequest => ({
   body: bytesOf(body),
 });
 
-test('a query that waits for an inherited op sees that op and none behind it, though both are applied at once', () => {
-  const r = createReplica({
+const emptyReplica = () =>
+  createReplica({
     cluster,
     replica: replicaId(0),
     replicaCount: 3,
@@ -88,6 +89,9 @@ test('a query that waits for an inherited op sees that op and none behind it, th
     durable: initialDurableState(),
     recovered: { slots: [], head: op(0), headCertain: true },
   });
+
+test('a query that waits for an inherited op sees that op and none behind it, though both are applied at once', () => {
+  const r = emptyReplica();
   r.status = 'normal';
   r.serving = true;
   let parent = r.root;
@@ -119,7 +123,7 @@ test('a query that waits for an inherited op sees that op and none behind it, th
   expect([...r.queries.values()].map(({ captured }) => captured?.op)).toEqual([2]);
 });
 
-test('a blank slot is durable once a link names what it holds, and stays marked when it names something else', () => {
+describe('a blank slot', () => {
   const [held, other] = ['held', 'other'].map((body) =>
     makePrepare(
       { cluster, op: 1, view: 0, parent: rootHeader(cluster, sha256Hasher).id, timestamp: 1, body: bytesOf(body) },
@@ -127,26 +131,32 @@ test('a blank slot is durable once a link names what it holds, and stays marked 
     ),
   );
   assert(held !== undefined && other !== undefined, 'two prepares');
-  for (const [wanted, durable] of [
-    [held, held.header.id],
-    [other, null],
-  ] as const) {
-    const r = createReplica({
-      cluster,
-      replica: replicaId(0),
-      replicaCount: 3,
-      hasher: sha256Hasher,
-      seed: 1,
-      nonce: '0'.repeat(32),
-      stateMachine: byteMachine,
-      durable: initialDurableState(),
-      recovered: { slots: [], head: op(0), headCertain: true },
-    });
+  const holding = () => {
+    const r = emptyReplica();
     r.slots.set(1, { durable: null, writing: null, faulty: true, found: held.header });
-    setEntry(r, 1, wanted.header.id, null);
-    expect(r.slots.get(1)).toMatchObject({ durable, faulty: durable === null });
-    expect(r.log.get(1)?.header ?? null).toEqual(durable === null ? null : held.header);
-  }
+    return r;
+  };
+
+  test('is durable once a link names what it holds', () => {
+    const r = holding();
+    setEntry(r, 1, held.header.id, null);
+    expect(r.slots.get(1)).toEqual({ durable: held.header.id, writing: null, faulty: false });
+    expect(r.log.get(1)?.header).toEqual(held.header);
+  });
+
+  test('stays marked when a link names something else', () => {
+    const r = holding();
+    setEntry(r, 1, other.header.id, null);
+    expect(r.slots.get(1)).toMatchObject({ durable: null, faulty: true });
+    expect(r.log.get(1)?.header).toBeNull();
+  });
+
+  test('stays marked when what it held could not be read meanwhile', () => {
+    const r = holding();
+    onPrepareRead(r, 1, held.header.id, null);
+    setEntry(r, 1, held.header.id, null);
+    expect(r.slots.get(1)).toEqual({ durable: null, writing: null, faulty: true });
+  });
 });
 
 describe('batch', () => {
