@@ -57,6 +57,19 @@ export const frameBytesMax = 4_194_304;
 /** Ops between two reported state hashes (H): often enough to find divergence within seconds. */
 export const stateHashInterval = 64;
 
+/**
+ * Bytes of one part of a checkpoint: what is hashed, read, sent and repaired as one. Small enough that a heartbeat
+ * behind it is not late, and that decoding one holds up the event loop for a few milliseconds at most.
+ */
+export const checkpointPartBytes = 262_144;
+
+/**
+ * Ops between two checkpoints, and bytes of their bodies, whichever comes first: bounds the log that a restart
+ * replays. Fixed when a directory is formatted; the same on all replicas, which compare it before they talk.
+ */
+export const checkpointIntervalOpsDefault = 16_384;
+export const checkpointIntervalBytes = 67_108_864;
+
 /** Depth to which json values and query conditions may nest; everything that walks them is bounded by it. */
 export const nestingMax = 32;
 

@@ -19,6 +19,8 @@ export function onClientQueries<S>(r: Replica<S>, queries: readonly ClientQuery[
 
 function onClientQuery<S>(r: Replica<S>, query: ClientQuery): void {
   const { level } = query;
+  // The state is still being read from a checkpoint, or fetched.
+  if (!r.stateLoaded) return refuseQuery(r, query, 'recovering');
   switch (level.type) {
     case 'local':
       return answer(
