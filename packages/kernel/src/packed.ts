@@ -42,6 +42,11 @@ export class PackedWriter {
     return this.buffer.slice(0, this.length);
   }
 
+  /** Writes what was written here behind what was written there. */
+  copyTo(other: PackedWriter): void {
+    other.raw(this.buffer.subarray(0, this.length));
+  }
+
   hash(out: Digest, seed: Digest): void {
     this.room(0);
     hashInto(out, seed, this.buffer, this.data, this.length);
