@@ -57,11 +57,11 @@ export const frameBytesMax = 4_194_304;
 /** Ops between two reported state hashes (H): often enough to find divergence within seconds. */
 export const stateHashInterval = 64;
 
-/**
- * Bytes of one part of a checkpoint: what is hashed, read, sent and repaired as one. Small enough that a heartbeat
- * behind it is not late, and that decoding one holds up the event loop for a few milliseconds at most.
- */
+/** Bytes of one part of a checkpoint, which is hashed, stored and fetched whole: one read, one message, under a millisecond of hashing. */
 export const checkpointPartBytes = 262_144;
+
+/** Parts of one checkpoint: 32 GiB of content, whose manifest still fits a frame. */
+export const checkpointPartsMax = 131_072;
 
 /**
  * Ops between two checkpoints, and bytes of their bodies, whichever comes first: bounds the log that a restart
@@ -81,3 +81,5 @@ assert(
   'a client that reads its replies has room for a pipeline of the largest',
 );
 assert(requestsPerPrepareMax >= sessionWindowMax, 'one prepare can take a whole session window');
+assert(checkpointPartBytes + 4096 <= frameBytesMax, 'a part of a checkpoint fits into a frame');
+assert(checkpointPartsMax * 16 + 4096 <= frameBytesMax, 'the largest manifest fits into a frame');

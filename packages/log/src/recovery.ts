@@ -12,6 +12,8 @@ import { decideAbove, decideWanted, type Seen, type SeenAbove } from './recovery
 
 /** What the replica knows of its log from its superblock. */
 export interface Wanted {
+  /** The checkpoint it starts from; slots are given above it. Left out: none, the log starts at op 1. */
+  readonly base?: { readonly op: Op; readonly id: Checksum };
   readonly view: View;
   readonly logView: View;
   readonly suffix: readonly { readonly op: Op; readonly id: Checksum | null; readonly header: PrepareHeader | null }[];

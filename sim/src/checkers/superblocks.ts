@@ -99,6 +99,7 @@ export function watchDisk(disk: WatchableDisk, listener: DiskListener): Crashabl
         done(result);
       });
     },
+    append: (file, bytes, done) => disk.append(file, bytes, done),
     // The superblock is never written this way: its copies share a sync.
     writeDurable: (file, offset, bytes, done) => {
       listener.wrote(file, offset, bytes);
