@@ -1,5 +1,6 @@
 import {
   assert,
+  checkpointParts,
   type Checksum,
   type ClientId,
   type ClusterId,
@@ -417,6 +418,33 @@ export class Host<State> {
         const { op, id } = effect;
         return log.read(op, id, (prepare) => this.post({ type: 'prepare-read', op, id, prepare }));
       }
+      case 'write-checkpoint': {
+        const { op } = effect.header;
+        return log.writeCheckpoint(effect.header, effect.content, (ref) =>
+          this.post({ type: 'checkpoint-written', op, ref }),
+        );
+      }
+      case 'read-checkpoint-part': {
+        const { ref, part, to } = effect;
+        const answer = (bytes: Uint8Array | null): void =>
+          this.post({ type: 'checkpoint-part-read', ref, part, to, bytes });
+        if (part === checkpointParts(ref.contentBytes)) return log.readManifest(ref, answer);
+        return log.readCheckpointPart(ref, part, answer);
+      }
+      case 'receive-checkpoint': {
+        const { checksum } = effect.ref;
+        return log.receiveCheckpoint(effect.ref, effect.manifest, (missing) =>
+          this.post({ type: 'checkpoint-receiving', checksum, missing }),
+        );
+      }
+      case 'store-checkpoint-part': {
+        const { ref, part, bytes } = effect;
+        return log.storeCheckpointPart(ref, part, bytes, (stored) =>
+          this.post({ type: 'checkpoint-part-stored', checksum: ref.checksum, part, stored }),
+        );
+      }
+      case 'trim-log':
+        return log.trim(effect.op, effect.keep);
       case 'notify-client':
         return this.reply(effect.client, effect.reply);
       case 'apply-effects':

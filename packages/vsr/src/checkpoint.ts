@@ -1,10 +1,4 @@
-import {
-  assert,
-  type CheckpointRef,
-  checkpointIntervalBytes,
-  op as toOp,
-  type PrepareHeader,
-} from '@kimberlite/base';
+import { assert, type CheckpointRef, checkpointIntervalBytes, op as toOp, type PrepareHeader } from '@kimberlite/base';
 import { type CheckpointContent, type CheckpointSchedule, copySessions, encodeContent } from './checkpoint-content.ts';
 import { checkpointsKept } from './durable-codec.ts';
 import type { CheckpointMark } from './durable-state.ts';
@@ -127,7 +121,8 @@ export function onCheckpointWritten<S>(r: Replica<S>, op: number, ref: Checkpoin
 }
 
 /** Not above the newest there is: written again, or overtaken by one that came from a peer. */
-const isKnown = <S>(r: Replica<S>, ref: CheckpointRef): boolean => ref.header.op <= (r.checkpointing.refs[0]?.header.op ?? 0);
+const isKnown = <S>(r: Replica<S>, ref: CheckpointRef): boolean =>
+  ref.header.op <= (r.checkpointing.refs[0]?.header.op ?? 0);
 
 function keepAgain<S>(r: Replica<S>, ref: CheckpointRef): void {
   const c = r.checkpointing;
@@ -234,7 +229,8 @@ function wantedRefs<S>(r: Replica<S>): readonly CheckpointRef[] {
   const { refs, written } = r.checkpointing;
   const target = r.syncing?.target ?? null;
   const wanted = new Map<string, CheckpointRef>();
-  for (const ref of [...r.durable.checkpoints, ...refs, written, target]) if (ref !== null) wanted.set(ref.checksum, ref);
+  for (const ref of [...r.durable.checkpoints, ...refs, written, target])
+    if (ref !== null) wanted.set(ref.checksum, ref);
   return [...wanted.values()];
 }
 

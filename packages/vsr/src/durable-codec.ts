@@ -78,7 +78,11 @@ export function encodeDurableState(state: DurableState): Uint8Array {
     writer.hex128(entry.id ?? zeros);
     writeHeader(writer, entry.header);
   }
-  writer.u32(state.checkpointInterval).u64(stable?.op ?? 0).hex128(stable?.checksum ?? zeros).u8(checkpoints.length);
+  writer
+    .u32(state.checkpointInterval)
+    .u64(stable?.op ?? 0)
+    .hex128(stable?.checksum ?? zeros)
+    .u8(checkpoints.length);
   for (const { header, contentBytes, checksum } of checkpoints) {
     writeHeader(writer, header);
     writer.u64(contentBytes).hex128(checksum);

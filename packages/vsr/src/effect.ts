@@ -1,4 +1,13 @@
-import type { Checksum, ClientId, Op, Prepare, ReplicaId, Timestamp } from '@kimberlite/base';
+import type {
+  CheckpointRef,
+  Checksum,
+  ClientId,
+  Op,
+  Prepare,
+  PrepareHeader,
+  ReplicaId,
+  Timestamp,
+} from '@kimberlite/base';
 import type { ClientReply } from './client.ts';
 import type { DurableState } from './durable-state.ts';
 import type { TimerName } from './event.ts';

@@ -1,13 +1,4 @@
-import type {
-  CheckpointRef,
-  Checksum,
-  Op,
-  Prepare,
-  PrepareHeader,
-  ReplicaId,
-  Timestamp,
-  View,
-} from '@kimberlite/base';
+import type { CheckpointRef, Checksum, Op, Prepare, PrepareHeader, ReplicaId, Timestamp, View } from '@kimberlite/base';
 import type { CheckpointMark } from './durable-state.ts';
 
 // Messages between replicas. `view` is always the sender's durable view, except in repair messages,

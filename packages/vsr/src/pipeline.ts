@@ -154,7 +154,13 @@ function raiseNext<S>(r: Replica<S>, admission: Admission, floor: number): void 
 
 /** Starts prepares while there is room: at once when idle, in ever larger batches when busy. */
 export function startPrepares<S>(r: Replica<S>): void {
-  while (isNormalPrimary(r) && r.serving && r.queue.length > 0 && r.head - r.commit < pipelineMax && !checkpointsLag(r)) {
+  while (
+    isNormalPrimary(r) &&
+    r.serving &&
+    r.queue.length > 0 &&
+    r.head - r.commit < pipelineMax &&
+    !checkpointsLag(r)
+  ) {
     const timestamp = nextTimestamp(r);
     if (timestamp === null) return refuseQueued(r, 'clock-unsynchronized');
     const body = encodeBatch(takeBatch(r));

@@ -4,6 +4,7 @@ import { type CheckpointContent, ContentDecoder } from './checkpoint-content.ts'
 import { extendLinks } from './repair.ts';
 import type { Replica } from './replica.ts';
 import { send } from './send.ts';
+import type { StateDecoder } from './state-machine.ts';
 import { beginSync, onContentDamaged, onContentLoaded } from './state-sync.ts';
 
 // Reading a checkpoint back from the own disk: after a boot, and when one has been fetched from peers.
@@ -18,7 +19,7 @@ export interface Loading<S> {
   asked: number;
   /** Read before their turn. */
   readonly early: Map<number, Uint8Array>;
-  readonly decoder: ContentDecoder<S>;
+  readonly decoder: StateDecoder<CheckpointContent<S>>;
 }
 
 /** Parts read ahead of the one that is decoded. */

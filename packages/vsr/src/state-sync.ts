@@ -202,11 +202,7 @@ function withoutHolder<S>(r: Replica<S>, s: Syncing<S>, m: CheckpointPartMessage
 }
 
 /** The disk knows which parts are missing; null: that was no manifest of the target, or there is no space. */
-export function onCheckpointReceiving<S>(
-  r: Replica<S>,
-  checksum: Checksum,
-  missing: readonly number[] | null,
-): void {
+export function onCheckpointReceiving<S>(r: Replica<S>, checksum: Checksum, missing: readonly number[] | null): void {
   const s = r.syncing;
   if (s === null || s.phase !== 'opening' || s.target?.checksum !== checksum) return;
   if (missing === null) {

@@ -58,6 +58,10 @@ function messageListenersOf(
     headers: [],
     'request-prepare': [],
     'repair-prepare': [],
+    'request-checkpoint': [],
+    'checkpoint-offer': [],
+    'request-checkpoint-part': [],
+    'checkpoint-part': [],
   };
   for (const checker of checkers) {
     const [listener, types] = of(checker);
