@@ -314,7 +314,8 @@ export class SimDisk implements Disk {
     for (const flying of this.flying) {
       const { file, offset, bytes } = flying;
       if (offset === null) this.appendPart(flying, bytes.length);
-      else if (offset >= 0 && offset + bytes.length <= file.length) file.write(offset, bytes, () => randomChance(this.random, 0.5));
+      else if (offset >= 0 && offset + bytes.length <= file.length)
+        file.write(offset, bytes, () => randomChance(this.random, 0.5));
     }
     this.flying = new Set();
   }
