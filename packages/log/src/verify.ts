@@ -10,6 +10,7 @@ import {
   headerPlace,
   headerRecordBytes,
   isBehind,
+  isTrimmed,
   type Location,
   recordBytes,
   recordBytesMax,
@@ -89,13 +90,14 @@ export function verifyLog(options: VerifyOptions, done: (result: Result<VerifyRe
     if (!owner.ok) return done(owner);
     disk.list((files) => {
       if (!files.ok) return done(err(diskFailure(files.error)));
-      const { identity, geometry } = owner.value;
+      const { identity, geometry, superblock } = owner.value;
+      const { trim } = superblock;
       const v: Verification = {
         options,
         owner: owner.value,
-        files: files.value,
+        files: files.value.filter((file) => !isTrimmed(file, geometry, trim)),
         problems: [],
-        found: new FoundSlots(geometry, identity),
+        found: new FoundSlots(geometry, identity, trim.op),
         confirmed: new Set(),
         strays: [],
         unfinished: [],
@@ -198,7 +200,12 @@ function verifyFile(v: Verification, kind: FileKind, sequence: number, done: (us
 
 function reportGaps(v: Verification, kind: FileKind): readonly number[] {
   const sequences = sequencesOf(v.files, kind);
-  for (let sequence = 1; sequence <= Math.max(1, sequences.at(-1) ?? 0); sequence++) {
+  const { geometry, superblock } = v.owner;
+  const { trim } = superblock;
+  const lowest = kind === 'segment' ? trim.segment : headerPlace(geometry, trim.op).sequence;
+  // The headers file of an op that was never appended is made when it is, should a trim have gone beyond the others.
+  const expected = kind === 'headers' && trim.op > 1 ? lowest - 1 : lowest;
+  for (let sequence = lowest; sequence <= Math.max(expected, sequences.at(-1) ?? 0); sequence++) {
     if (sequences.includes(sequence)) continue;
     report(v, { file: fileName(kind, sequence), offset: 0, kind: 'missing-file', message: 'the file is missing' });
   }
@@ -242,7 +249,7 @@ function verifySlots(v: Verification, sequence: number, done: Done<LogError>): v
 /** The last place a header record names: everything before it was synced before that record was written. */
 function durableEnd(found: FoundSlots): Location {
   let end: Location = { segment: 1, offset: 0, lengthBytes: 0 };
-  for (let op = 1; op <= found.highest; op++) {
+  for (let op = found.lowestRecorded; op <= found.highest; op++) {
     const record = found.header(op);
     if (record.state === 'header' && isBehind(record.place, end)) end = record.place;
   }
@@ -273,8 +280,8 @@ function verifyRecord(v: Verification, prepare: Prepare, place: Location, paddin
   const record = v.found.header(op);
   if (isBehind(place, v.lastWhole)) v.lastWhole = place;
   if (record.state === 'header' && record.place.segment === place.segment && record.place.offset === place.offset) {
-    if (record.header.id === prepare.header.id) v.confirmed.add(op);
-  } else if (record.state === 'none' && isBehind(end, place)) {
+    if (op >= v.found.lowest && record.header.id === prepare.header.id) v.confirmed.add(op);
+  } else if (op >= v.found.lowest && record.state === 'none' && isBehind(end, place)) {
     const message = `op ${op} is whole, and its header record is missing`;
     report(v, { file, offset: place.offset, op, kind: 'header-missing', message });
   }
@@ -333,7 +340,7 @@ function judgeStray(v: Verification, damage: Damage, end: Location): void {
 /** Op whose header record names this place. */
 function claimant(found: FoundSlots, damage: Damage): number | null {
   if (found.claim(damage.segment, damage.offset) === null) return null;
-  for (let op = 1; op <= found.highest; op++) {
+  for (let op = found.lowestRecorded; op <= found.highest; op++) {
     const record = found.header(op);
     if (record.state !== 'header') continue;
     if (record.place.segment === damage.segment && record.place.offset === damage.offset) return op;
@@ -345,7 +352,7 @@ function claimant(found: FoundSlots, damage: Damage): number | null {
 function checkBodies(v: Verification): void {
   const named = new Set(v.problems.flatMap((problem) => (problem.kind === 'prepare' ? [problem.op] : [])));
   const segments = new Set(sequencesOf(v.files, 'segment'));
-  for (let op = 1; op <= v.found.highest; op++) {
+  for (let op = v.found.lowest; op <= v.found.highest; op++) {
     const record = v.found.header(op);
     if (record.state !== 'header' || v.confirmed.has(op) || named.has(op)) continue;
     const { segment, offset } = record.place;
@@ -360,7 +367,7 @@ function checkChain(v: Verification): void {
   const { chainTo } = v.options;
   if (chainTo === undefined) return;
   assert(chainTo >= 0, 'an op is not negative');
-  for (let op = 2; op <= Math.min(chainTo, v.found.highest); op++) {
+  for (let op = v.found.lowest + 1; op <= Math.min(chainTo, v.found.highest); op++) {
     const record = v.found.header(op);
     const below = v.found.header(op - 1);
     if (record.state !== 'header' || below.state !== 'header' || record.header.parent === below.header.id) continue;
