@@ -17,7 +17,6 @@ const lyingDisk = (disk: CrashableDisk, lies: (file: string) => boolean): Crasha
     append: (file, bytes, done) => disk.append(file, bytes, done),
     writeDurable: (file, offset, bytes, done) =>
       lies(file) ? disk.write(file, offset, bytes, done) : disk.writeDurable(file, offset, bytes, done),
-    append: (file, bytes, done) => disk.append(file, bytes, done),
     sync: (file, done) => {
       if (!lies(file) || !created.has(file)) {
         created.add(file);

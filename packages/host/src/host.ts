@@ -210,7 +210,9 @@ export class Host<State> {
     const { cluster, replica, replicaCount, hasher, seed, nonce, stateMachine, timing } = this.options;
     this.log = opened.log;
     try {
-      const recovered = opened.recover(durable.value);
+      const oldest = durable.value.checkpoints.at(-1)?.header;
+      const base = oldest === undefined ? {} : { base: { op: oldest.op, id: oldest.id } };
+      const recovered = opened.recover({ ...durable.value, ...base });
       this.replica = createReplica({
         cluster,
         replica,

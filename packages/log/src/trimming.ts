@@ -63,13 +63,15 @@ export class Trimming {
   private doom(op: number, keep: readonly CheckpointRef[]): void {
     const { checkpoints, receiver } = this.options;
     const kept = new Set(keep.map(({ header }) => header.op as number));
+    const newest = Math.max(0, ...kept);
     this.doomed.clear();
     for (const file of checkpoints.names()) {
       const known = parseFileName(file);
       const entry = checkpoints.entry(file);
       if (entry === null || (known?.type !== 'checkpoint' && known?.type !== 'receiving')) continue;
-      // One that is being received, or may be gone on with, is the one to come.
-      const isComing = known.type === 'receiving' && (known.op >= op || receiver.isReceiving(file));
+      // Written, and whoever asks for the trim has not been told yet; or received, or to be gone on with.
+      const isComing =
+        known.op > newest || (known.type === 'receiving' && (known.op >= op || receiver.isReceiving(file)));
       if (!kept.has(known.op) && !isComing) this.doomed.set(file, entry);
     }
   }
