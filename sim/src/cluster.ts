@@ -342,6 +342,7 @@ export class Cluster {
     const state = this.state(index);
     if (state === undefined) return;
     this.setup.options.plants?.turned?.(state, index);
+    this.observer.looksAt(index, state.state);
     this.whenTurned?.(index, state);
     if (state.status === 'view-change') this.changingView.add(index);
     else this.changingView.delete(index);

@@ -1,7 +1,10 @@
 import { optionsFor, Walk } from './walk.ts';
 
 // By hand: npx tsx is not needed; vitest runs it with WALK_FROM and WALK_COUNT (see walk.test.ts).
-export function runWalks(from: number, count: number): { passed: number; failed: string[]; acknowledged: number; marks: Map<string, number> } {
+export function runWalks(
+  from: number,
+  count: number,
+): { passed: number; failed: string[]; acknowledged: number; marks: Map<string, number> } {
   const failed: string[] = [];
   let passed = 0;
   let acknowledged = 0;

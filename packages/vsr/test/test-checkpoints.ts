@@ -83,4 +83,3 @@ export class TestCheckpoints {
     return this.stored.has(ref.checksum);
   }
 }
-

@@ -74,7 +74,8 @@ export class TestDisk {
     const { view, logView, suffix, checkpoints } = this.superblock;
     const base: number = checkpoints.at(-1)?.header.op ?? 0;
     for (const ref of checkpoints) {
-      if (!this.checkpoints.has(ref)) throw new Error(`the superblock names a checkpoint at op ${ref.header.op} that is not here`);
+      if (!this.checkpoints.has(ref))
+        throw new Error(`the superblock names a checkpoint at op ${ref.header.op} that is not here`);
     }
     for (const [, slot] of this.slots) {
       if (slot.header === 'bad' && slot.body !== null && slot.body !== 'bad') slot.header = slot.body.header;
