@@ -139,8 +139,9 @@ export function listCheckpointFiles(
     names.map(
       (file) => (next: Done<DiskError>) =>
         disk.size(file, (size) => {
-          if (!size.ok) return next(err(size.error));
-          sizes.set(file, size.value);
+          // Beside a running node it may have been removed since.
+          if (!size.ok && size.error.code !== 'missing') return next(err(size.error));
+          if (size.ok) sizes.set(file, size.value);
           next(ok(undefined));
         }),
     ),

@@ -189,14 +189,17 @@ export class CheckpointReceiver {
       if (prepared === null || prepared.missing.size > 0) return next(ok(undefined));
       this.finish(prepared, next);
     };
+    const tasks: readonly Task<DiskError>[] = [
+      (next) => eachInTurn(others, (file, removed) => files.remove(file, removed), next),
+      adopt(checkpointFile(op)),
+      adopt(receivingFile(op)),
+      begin,
+      finish,
+    ];
     inTurn<DiskError>(
-      [
-        (next) => eachInTurn(others, (file, removed) => files.remove(file, removed), next),
-        adopt(checkpointFile(op)),
-        adopt(receivingFile(op)),
-        begin,
-        finish,
-      ],
+      tasks.map((task) => (next: Done<DiskError>) => {
+        if (!this.stopped) task(next);
+      }),
       (result) => {
         if (this.stopped) return;
         if (!result.ok && result.error.code !== 'no-space') return onFailure(result.error);

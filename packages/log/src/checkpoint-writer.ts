@@ -90,8 +90,8 @@ export class CheckpointWriter {
     inTurn<DiskError>(
       [
         // Left behind by an attempt that ran out of space.
-        (next) => files.remove(file, next),
-        (next) => disk.create(file, 0, next),
+        (next) => files.remove(file, this.step(next)),
+        (next) => disk.create(file, 0, this.step(next)),
         // The header block is written last, when all it says is known.
         (next) => this.append(file, new Uint8Array(blockBytes), next),
         (next) => this.appendParts(writing, next),

@@ -11,6 +11,7 @@ import {
   headerRecordBytes,
   isBehind,
   isTrimmed,
+  parseFileName,
   type Location,
   recordBytes,
   recordBytesMax,
@@ -22,6 +23,7 @@ import { decodeFrame, decodeRecordBody } from './record.ts';
 import { type Damage, scanSegment } from './segment-scan.ts';
 import { superblockBytes, superblockCopyBytes } from './superblock.ts';
 import { readTolerant } from './tolerant-read.ts';
+import { type CheckpointInspection, type CheckpointProblem, inspectCheckpoint } from './verify-checkpoints.ts';
 
 export interface LogProblem {
   readonly file: string;
@@ -38,7 +40,8 @@ export interface LogProblem {
     | 'prepare'
     | 'padding'
     | 'stray-bytes'
-    | 'chain';
+    | 'chain'
+    | CheckpointProblem['kind'];
   readonly message: string;
 }
 
@@ -57,6 +60,10 @@ export interface VerifyReport {
   readonly intact: number;
   /** Writes that were cut off behind the durable end and never acknowledged; the next start clears them. */
   readonly unfinished: readonly Damage[];
+  /** Every file that has the name of a checkpoint, ascending; those without problems can be started from. */
+  readonly checkpoints: readonly CheckpointInspection[];
+  /** Files that are being made or received, and what a trim that was cut off left: nothing to repair. */
+  readonly leftovers: readonly string[];
 }
 
 /** How far behind the durable end a running node may have begun to write: two groups of bodies. */
@@ -75,6 +82,7 @@ interface Verification {
   readonly confirmed: Set<number>;
   readonly strays: Damage[];
   readonly unfinished: Damage[];
+  readonly checkpoints: CheckpointInspection[];
   /** The last whole prepare the scan met: beside a running node it may lie behind the durable end as first read. */
   lastWhole: Location;
 }
@@ -92,10 +100,12 @@ export function verifyLog(options: VerifyOptions, done: (result: Result<VerifyRe
       if (!files.ok) return done(err(diskFailure(files.error)));
       const { identity, geometry, superblock } = owner.value;
       const { trim } = superblock;
+      const kept = files.value.filter((file) => !isTrimmed(file, geometry, trim));
       const v: Verification = {
         options,
         owner: owner.value,
-        files: files.value.filter((file) => !isTrimmed(file, geometry, trim)),
+        files: kept,
+        checkpoints: [],
         problems: [],
         found: new FoundSlots(geometry, identity, trim.op),
         confirmed: new Set(),
@@ -109,17 +119,37 @@ export function verifyLog(options: VerifyOptions, done: (result: Result<VerifyRe
           (next) => verifyHeaders(v, next),
           (next) => verifySegments(v, next),
           (next) => judgeStrays(v, next),
+          (next) => verifyCheckpoints(v, next),
         ],
         (result) => {
           if (!result.ok) return done(result);
           checkBodies(v);
           checkChain(v);
-          const { problems, unfinished } = v;
-          done(ok({ problems, highest: v.found.highest, intact: v.confirmed.size, unfinished }));
+          const { problems, unfinished, checkpoints } = v;
+          const leftovers = files.value.filter((file) => isLeftover(file) || isTrimmed(file, geometry, trim));
+          const { highest } = v.found;
+          done(ok({ problems, highest, intact: v.confirmed.size, unfinished, checkpoints, leftovers }));
         },
       );
     });
   });
+}
+
+function isLeftover(file: string): boolean {
+  const type = parseFileName(file)?.type;
+  return type === 'unfinished' || type === 'receiving';
+}
+
+function verifyCheckpoints(v: Verification, done: Done<LogError>): void {
+  const files = v.files.filter((file) => parseFileName(file)?.type === 'checkpoint');
+  const verifyOne = (file: string, next: Done<LogError>): void =>
+    inspectCheckpoint(v.options.disk, v.owner.identity, file, (inspected) => {
+      if (!inspected.ok) return next(inspected);
+      if (inspected.value !== null) v.checkpoints.push(inspected.value);
+      for (const problem of inspected.value?.problems ?? []) report(v, problem);
+      next(ok(undefined));
+    });
+  eachInTurn(files, verifyOne, done);
 }
 
 function report(v: Verification, problem: LogProblem): void {
