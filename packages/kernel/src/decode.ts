@@ -1,9 +1,9 @@
-import { assert, isHex128, isNatural, isWellFormed } from '@kimberlite/base';
+import { assert, isHex128, isNatural } from '@kimberlite/base';
 import { addToIndex, makeTable } from './apply-schema.ts';
 import { canonicalJson, isJsonValue, isRecord, parseCanonicalJson } from './canonical-json.ts';
 import { toCell } from './cell.ts';
 import { Digest } from './digest.ts';
-import { digestEntity, indexPlain, makeRow, type Part, part, tablePlain, tenantPlain } from './entry-digest.ts';
+import { digestEntity, indexPlain, makePackedRow, type Part, part, tablePlain, tenantPlain } from './entry-digest.ts';
 import { digestOutcome } from './idempotency.ts';
 import { rowKey } from './index-entry.ts';
 import { intKey, namedKey, tenantKey } from './key.ts';
@@ -52,9 +52,10 @@ export interface Building {
   readonly digest: Digest;
   /** Rows come table by table. */
   current: CurrentTable | undefined;
-  /** Part and key of the record read last: records ascend strictly. None before the first. */
+  /** Part of the record read last, -1 before the first. Records ascend by part, then strictly by key. */
   lastPart: number;
-  lastKey: string;
+  /** Its key (of a row, the one within its table); undefined where a part or table begins. */
+  lastKey: string | undefined;
 }
 
 export const newBuilding = (): Building => ({
@@ -63,7 +64,7 @@ export const newBuilding = (): Building => ({
   digest: new Digest(),
   current: undefined,
   lastPart: -1,
-  lastKey: '',
+  lastKey: undefined,
 });
 
 /** The state built. Its edit token must not be used afterwards. */
@@ -213,7 +214,7 @@ function isCanonicalCell(column: Column, cell: Cell): boolean {
       }
     }
     case 'text':
-      return typeof cell === 'string' && isWellFormed(cell);
+      return typeof cell === 'string';
     case 'bytes':
       return cell instanceof Uint8Array;
     default:
@@ -221,11 +222,12 @@ function isCanonicalCell(column: Column, cell: Cell): boolean {
   }
 }
 
-/** The table whose key the record's key begins with; rows come in the order of their tables. */
-function tableOfRow(into: Building, key: string): CurrentTable | undefined {
-  if (into.current !== undefined && key.startsWith(into.current.table.key)) return into.current;
+/** The table whose rows come next, by the key of the first of them. */
+function enterTable(into: Building, key: string): CurrentTable | undefined {
   const at = into.tables.descend(`${key}\u00ff`);
   if (at.key === undefined || !key.startsWith(at.key)) return undefined;
+  const { current } = into;
+  if (current !== undefined && at.key <= current.table.key) return undefined;
   const table = at.value;
   const tenant = into.tenants.get(tenantKey(table.tenantId));
   assert(tenant !== undefined, 'a table was read with its tenant');
@@ -235,6 +237,7 @@ function tableOfRow(into: Building, key: string): CurrentTable | undefined {
     'indexes were read before rows',
   );
   into.current = { table, tenant, indexes };
+  into.lastKey = undefined;
   return into.current;
 }
 
@@ -249,16 +252,30 @@ function readCells(columns: readonly Column[], reader: PackedReader): Cell[] | u
   return cells;
 }
 
-function readRow(into: Building, key: string, reader: PackedReader, end: number): string | undefined {
-  const current = tableOfRow(into, key);
-  if (current === undefined) return malformed;
+/**
+ * Reads a row. Its key follows from its cells, and is only compared with what is there: that costs less than reading
+ * it. Keys of tables end themselves, so rows are in order when their tables are and, in each, their own keys.
+ */
+function readRow(into: Building, reader: PackedReader): string | undefined {
+  const keyAt = reader.at + 4;
+  const inTable = into.current !== undefined && reader.matches(keyAt, into.current.table.key);
+  const keyLength = inTable ? reader.u32() : 0;
+  const current = inTable ? into.current : enterTable(into, reader.byteString());
+  if (current === undefined) return 'belongs to no table, or is out of order';
+  if (inTable) reader.at += keyLength;
   const { table, tenant, indexes } = current;
+  const keyEnd = reader.at;
+  const end = reader.u32() + reader.at;
+  const valueAt = reader.at;
   const version = reader.i64();
   const cells = readCells(table.columns, reader);
   if (cells === undefined || reader.at !== end || version < 1 || version > into.position) return malformed;
   const own = rowKey(table, cells);
-  if (own.length + table.key.length !== key.length || !key.endsWith(own)) return malformed;
-  const row = makeRow(table.seed, own, version, cells);
+  const ownAt = keyAt + table.key.length;
+  if (ownAt + own.length !== keyEnd || !reader.matches(ownAt, own)) return malformed;
+  if (into.lastKey !== undefined && own <= into.lastKey) return 'is out of order';
+  into.lastKey = own;
+  const row = makePackedRow(table.seed, own, version, cells, { reader, from: valueAt, to: end });
   table.rows = table.rows.set(own, row, into.edit);
   table.rowBytes += row.bytes;
   table.digest.add(row);
@@ -321,21 +338,25 @@ function readEntity(into: Building, which: number, key: string, value: Plain): b
 
 const malformed = 'is malformed';
 
+/** Reads an entry that is not a row. */
+function readKeyed(into: Building, which: number, reader: PackedReader): string | undefined {
+  const key = reader.byteString();
+  const end = reader.u32() + reader.at;
+  if (into.lastKey !== undefined && key <= into.lastKey) return 'is out of order';
+  into.lastKey = key;
+  const read = readEntity(into, which, key, reader.plain());
+  return read && !reader.failed && reader.at === end ? undefined : malformed;
+}
+
 /**
  * Reads one record, which is all there from the reader's place on. Gives what is wrong with it; what was built is of
  * no use any more then.
  */
 export function readRecord(into: Building, reader: PackedReader): string | undefined {
   const which = reader.u8();
-  const key = reader.byteString();
-  const end = reader.u32() + reader.at;
-  assert(!reader.failed, 'the reader is given whole records');
-  const first = into.lastPart < 0;
-  const ascends = which > into.lastPart || (which === into.lastPart && key > into.lastKey);
-  if (first ? which !== part.header : !ascends) return 'is out of order';
+  const { lastPart } = into;
+  if (lastPart < 0 ? which !== part.header : which < lastPart) return 'is out of order';
+  if (which > lastPart) into.lastKey = undefined;
   into.lastPart = which;
-  into.lastKey = key;
-  if (which === part.row) return readRow(into, key, reader, end);
-  const read = readEntity(into, which, key, reader.plain());
-  return read && !reader.failed && reader.at === end ? undefined : malformed;
+  return which === part.row ? readRow(into, reader) : readKeyed(into, which, reader);
 }

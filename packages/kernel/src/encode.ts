@@ -66,24 +66,31 @@ function* visit(state: KernelState, visitor: EntryVisitor): Generator<undefined,
  */
 export function* encodeChunks(state: KernelState): Generator<Uint8Array, undefined> {
   const chunk = new PackedWriter(chunkBytes + 8_192);
-  const value = new PackedWriter(4096);
-  const record = (which: Part, key: string): boolean => {
-    const start = chunk.length;
+  /** Writes the part and the key, which may come in two pieces, and begins the value. */
+  const begin = (which: Part, first: string, rest: string): number => {
     chunk.u8(which);
-    chunk.byteString(key);
-    chunk.u32(value.length);
-    value.copyTo(chunk);
+    chunk.u32(first.length + rest.length);
+    chunk.codeUnits(first);
+    chunk.codeUnits(rest);
+    return chunk.beginLength();
+  };
+  const end = (start: number, value: number): boolean => {
+    chunk.endLength(value);
     assert(chunk.length - start <= recordBytesMax, 'no record is larger than a decoder takes');
     return chunk.length >= chunkBytes;
   };
   const slices = visit(state, {
     entity: (which, key, plain) => {
-      value.reset().plain(plain);
-      return record(which, key);
+      const start = chunk.length;
+      const value = begin(which, key, '');
+      chunk.plain(plain);
+      return end(start, value);
     },
     row: ({ table, key, row }) => {
-      writeRowValue(value.reset(), row.version, row.cells);
-      return record(part.row, table.key + key);
+      const start = chunk.length;
+      const value = begin(part.row, table.key, key);
+      writeRowValue(chunk, row.version, row.cells);
+      return end(start, value);
     },
   });
   while (slices.next().done !== true) {

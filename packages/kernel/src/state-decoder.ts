@@ -56,7 +56,9 @@ class RecordStream {
     return ok(builtState(this.building));
   }
 
-  private read(bytes: Uint8Array): string | undefined {
+  private read(given: Uint8Array): string | undefined {
+    // Of a subclass (a platform's buffer), views would be objects of that class and cost several times as much.
+    const bytes = new Uint8Array(given.buffer, given.byteOffset, given.length);
     let at = 0;
     if (this.keptLength > 0) {
       at = this.complete(bytes);
