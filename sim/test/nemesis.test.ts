@@ -20,7 +20,7 @@ function grownCluster(nodes: number): { readonly cluster: Cluster; readonly work
   const cluster = new Cluster({
     seed: 5,
     nodes,
-    checkpointInterval: 32,
+    checkpointInterval: 16_384,
     options: {},
     createCheckers,
     hasher: platformHasher,

@@ -107,6 +107,8 @@ export class Host<State> {
   private turnPending = false;
   private arrived: ClientRequest[] = [];
   private asked: ClientQuery[] = [];
+  /** Phase of the state sync that was told of last; null: none is under way. */
+  private syncingTold: string | null = null;
   private told: { view: number; status: string } = { view: -1, status: '' };
   private whenStopped: (() => void)[] = [];
   private badPeerFrames = 0;
@@ -376,6 +378,21 @@ export class Host<State> {
       if (this.phase === 'failed' || this.phase === 'stopped') this.queue.length = 0;
     }
     this.announceView(replica);
+    this.announceSync(replica);
+  }
+
+  private announceSync({ syncing, applied }: Replica<State>): void {
+    const now = syncing === null ? null : syncing.phase;
+    if (now === this.syncingTold) return;
+    const began = this.syncingTold === null;
+    this.syncingTold = now;
+    const { journal } = this.ports;
+    if (now === null) return journal.write('info', 'state sync is over', { applied });
+    if (began) journal.write('info', 'state sync: the log of the others begins above the own one', { applied });
+    if (now !== 'fetching') return;
+    const { header, contentBytes } = syncing?.target ?? {};
+    const missing = syncing?.missing.length;
+    journal.write('info', 'state sync: fetching a checkpoint', { op: header?.op, contentBytes, missing });
   }
 
   /** Clients learn of a view once its primary serves it: everything before that is no place to send anything. */

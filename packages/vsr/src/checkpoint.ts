@@ -155,11 +155,9 @@ export function setRefs<S>(r: Replica<S>, refs: readonly CheckpointRef[]): void 
   flush(r);
 }
 
-/** The superblock names the newest checkpoint: from now on it counts. */
+/** What the superblock names now counts: a newer checkpoint, or that a quorum has one. */
 export function onCheckpointDurable<S>(r: Replica<S>): void {
-  const mark = ownMark(r);
-  if (mark === null) return;
-  report(r, r.self, mark);
+  report(r, r.self, ownMark(r));
   trimLog(r, false);
 }
 
@@ -199,7 +197,8 @@ export function noteStable<S>(r: Replica<S>, mark: CheckpointMark | null): void 
   if (mark === null || mark.op <= (c.stable?.op ?? 0)) return;
   c.stable = mark;
   c.due = c.due.filter((op) => op > mark.op);
-  trimLog(r, false);
+  // Durable before anything is let go of for its sake: after a restart the log must not be taken for a longer one.
+  flush(r);
   startPrepares(r);
 }
 
@@ -213,7 +212,7 @@ function lowestKept(refs: readonly CheckpointRef[], stable: CheckpointMark | nul
 function trimLog<S>(r: Replica<S>, files: boolean): void {
   const c = r.checkpointing;
   // A second checkpoint first: with one alone, damage to it would need a peer.
-  const low = r.durable.checkpoints.length < checkpointsKept ? 0 : lowestKept(r.durable.checkpoints, c.stable);
+  const low = r.durable.checkpoints.length < checkpointsKept ? 0 : lowestKept(r.durable.checkpoints, r.durable.stable);
   if (low <= c.trimmed && !files) return;
   trimTo(r, Math.max(low, c.trimmed));
 }

@@ -281,6 +281,9 @@ export function installReady<S>(r: Replica<S>): void {
   r.syncing = { ...s, phase: 'installing', content: null };
   r.checkpointing.waiting = null;
   r.checkpointing.written = null;
+  const { stable } = r.checkpointing;
+  // Whoever offered it knew that a quorum has it.
+  if (stable === null || stable.op < header.op) r.checkpointing.stable = { op: header.op, checksum: s.target.checksum };
   setRefs(r, [s.target]);
   extendLinks(r);
   advanceApply(r);

@@ -46,12 +46,12 @@ export function flush<S>(r: Replica<S>): void {
 
 export function onSuperblockWritten<S>(r: Replica<S>, sequence: number): void {
   if (r.flushing === null || r.flushing.sequence !== sequence) return;
-  const { checkpoint } = r.durable;
+  const { checkpoint, stable } = r.durable;
   r.durable = r.flushing.state;
   r.flushing = null;
   if (r.flushWanted) flush(r);
   writeWaiting(r);
-  if (r.durable.checkpoint > checkpoint) onCheckpointDurable(r);
+  if (r.durable.checkpoint > checkpoint || r.durable.stable !== stable) onCheckpointDurable(r);
   onSyncDurable(r);
   onViewDurable(r);
 }
