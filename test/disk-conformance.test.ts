@@ -140,6 +140,41 @@ describe.each(Object.keys(subjects))('%s disk', (name) => {
     expect(code(await writeDurable('f', 0, new Uint8Array(1)))).toBe('missing');
   });
 
+  it('grows files at their end, also under another name and after a sync', async () => {
+    const append = (file: string, bytes: Uint8Array) => call<void>((done) => disk.append(file, bytes, done));
+    const sync = (file: string) => call<void>((done) => disk.sync(file, done));
+    expect(code(await append('f', new Uint8Array(1)))).toBe('missing');
+    await create('f', 0);
+    expect(code(await append('f', new Uint8Array(5000).fill(1)))).toBe('ok');
+    expect(code(await sync('f'))).toBe('ok');
+    expect(code(await append('f', new Uint8Array(4000).fill(2)))).toBe('ok');
+    expect(code(await call<void>((done) => disk.rename('f', 'g', done)))).toBe('ok');
+    expect(code(await append('g', new Uint8Array([3])))).toBe('ok');
+    expect(code(await append('g', new Uint8Array(0)))).toBe('ok');
+    expect(code(await sync('g'))).toBe('ok');
+    expect(valueOf(await call<number>((done) => disk.size('g', done)))).toBe(9001);
+    expect(valueOf(await read('g', 4999, 3))).toEqual(new Uint8Array([1, 2, 2]));
+    expect(valueOf(await read('g', 8999, 2))).toEqual(new Uint8Array([2, 3]));
+    expect(code(await read('g', 9000, 2))).toBe('short');
+    expect(code(await write('g', 8999, new Uint8Array([4, 5])))).toBe('ok');
+    expect(valueOf(await read('g', 8999, 2))).toEqual(new Uint8Array([4, 5]));
+  });
+
+  it('a file may be removed or replaced while it is read', async () => {
+    await create('f', 4096);
+    await create('g', 4096);
+    await write('g', 0, new Uint8Array([7]));
+    const reads = Array.from({ length: 20 }, () => read('f', 0, 4096));
+    const removed = call<void>((done) => disk.rename('g', 'f', done));
+    for (const result of await Promise.all(reads)) expect(['ok', 'missing']).toContain(code(result));
+    expect(code(await removed)).toBe('ok');
+    expect(valueOf(await read('f', 0, 1))).toEqual(new Uint8Array([7]));
+    const more = Array.from({ length: 20 }, () => read('f', 0, 4096));
+    expect(code(await call<void>((done) => disk.remove('f', done)))).toBe('ok');
+    for (const result of await Promise.all(more)) expect(['ok', 'missing']).toContain(code(result));
+    expect(code(await read('f', 0, 1))).toBe('missing');
+  });
+
   it('a renamed file replaces one of that name', async () => {
     await create('old', 10);
     await create('new', 20);

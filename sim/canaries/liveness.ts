@@ -243,8 +243,8 @@ export const liveness: readonly Canary[] = [
     patches: [
       vsr(
         'normal',
-        'if (hearBackup(r, m.from, m.view))\n        onRoundEcho',
-        'if (isNormalPrimary(r) && m.view === r.view)\n        onRoundEcho',
+        'if (!hearBackup(r, m.from, m.view))\n        return;\n    report',
+        'if (!isNormalPrimary(r) || m.view !== r.view)\n        return;\n    report',
       ),
       vsr(
         'normal',

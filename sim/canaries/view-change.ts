@@ -110,7 +110,7 @@ export const viewChange: readonly Canary[] = [
     ...plain,
     id: '13b',
     name: 'the end of a write is acknowledged in whatever view and status it finds',
-    patches: [vsr('log-writes', "r.status !== 'normal' || op > r.head", 'op > r.head')],
+    patches: [vsr('log-writes', "r.status !== 'normal' || r.syncing", 'r.syncing')],
     caughtBy: { kind: 'persistence' },
     world: ploy(writeOutlivesView),
   },

@@ -53,6 +53,7 @@ export interface ClusterCounts {
 export interface ClusterSetup {
   readonly seed: number;
   readonly nodes: number;
+  readonly checkpointInterval: number;
   readonly options: RunOptions;
   readonly hasher?: Hasher;
   readonly createCheckers: (world: World, fail: Fail) => readonly Checker[];
@@ -172,7 +173,7 @@ export class Cluster {
   format(done: () => void): void {
     let waiting = this.nodes;
     for (const { disk, replica } of this.machines) {
-      const superblock = encodeDurableState(initialDurableState());
+      const superblock = encodeDurableState(initialDurableState(this.setup.checkpointInterval));
       const identity = { hasher: this.hasher, crc32, cluster: simCluster, replica };
       formatLog({ disk, ...identity, superblock, geometry }, (result) => {
         if (!result.ok) return this.fail('fatal', `replica ${replica} cannot be formatted: ${result.error.message}`);
@@ -341,6 +342,7 @@ export class Cluster {
     const state = this.state(index);
     if (state === undefined) return;
     this.setup.options.plants?.turned?.(state, index);
+    this.observer.looksAt(index, state.state);
     this.whenTurned?.(index, state);
     if (state.status === 'view-change') this.changingView.add(index);
     else this.changingView.delete(index);

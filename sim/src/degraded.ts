@@ -122,6 +122,7 @@ function measure({ seed, nodes, delays, hasher }: DegradedOptions, fault: 'none'
   let waits: QuorumWaits | undefined;
   const cluster = new Cluster({
     seed,
+    checkpointInterval: 32,
     nodes,
     options: {},
     createCheckers: (world, fail) => {

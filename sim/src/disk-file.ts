@@ -46,6 +46,8 @@ const allSectors = (1 << sectorsPerPage) - 1;
 export class SimDiskFile {
   /** False until the first sync: a crash may leave a new file of any length. */
   everSynced: boolean;
+  /** Lengths since the durable one, oldest first; before the first sync none is durable. */
+  private lengths: { readonly sequence: number; readonly size: number }[];
   /** Sectors the drive cannot read until they are written again. */
   readonly unreadable = new Set<number>();
   /** Sectors that a fault has changed, or kept from changing, since the machine booted. */
@@ -58,6 +60,7 @@ export class SimDiskFile {
   constructor(size: number, everSynced: boolean) {
     this.size = size;
     this.everSynced = everSynced;
+    this.lengths = [{ sequence: 0, size }];
     this.pages = Array.from({ length: Math.ceil(size / pageBytes) }, () => null);
   }
 
@@ -145,6 +148,15 @@ export class SimDiskFile {
     }
   }
 
+  /** Extends the file by zeros. */
+  grow(lengthBytes: number): void {
+    assert(lengthBytes >= 0, 'a file only grows');
+    this.sequence += 1;
+    this.size += lengthBytes;
+    this.lengths.push({ sequence: this.sequence, size: this.size });
+    while (this.pages.length < Math.ceil(this.size / pageBytes)) this.pages.push(null);
+  }
+
   /** What a sync that starts now will cover. */
   syncPoint(): number {
     return this.sequence;
@@ -153,6 +165,8 @@ export class SimDiskFile {
   /** A sync that started at `point` has ended well: later writes stay undecided. */
   synced(point: number): void {
     this.everSynced = true;
+    const last = this.lengths.findLastIndex(({ sequence }) => sequence <= point);
+    if (last > 0) this.lengths.splice(0, last);
     for (const number of [...this.dirty.keys()]) this.syncedPage(number, point, 0, sectorsPerPage - 1);
   }
 
@@ -180,6 +194,7 @@ export class SimDiskFile {
   isSynced(offset: number, lengthBytes: number): boolean {
     if (!this.everSynced) return false;
     const end = offset + lengthBytes;
+    if (end > this.durableLength()) return false;
     for (let sector = Math.floor(offset / simSectorBytes); sector * simSectorBytes < end; sector++) {
       const page = Math.floor(sector / sectorsPerPage);
       if ((this.dirty.get(page)?.since[sector % sectorsPerPage] ?? 0) === 0) continue;
@@ -243,8 +258,12 @@ export class SimDiskFile {
     if (!this.everSynced && randomChance(random, 0.5)) {
       const sectors = Math.floor(this.size / simSectorBytes);
       this.truncate(randomInt(random, 0, sectors) * simSectorBytes);
+    } else if (this.everSynced && this.lengths.length > 1) {
+      // Any length since the durable one, and everything that was not synced behind it may be zeros.
+      this.truncate(everything ? this.durableLength() : randomInt(random, this.durableLength(), this.size));
     }
     this.everSynced = true;
+    this.lengths = [{ sequence: this.sequence, size: this.size }];
   }
 
   /** In the order in which they became dirty. */
@@ -265,9 +284,19 @@ export class SimDiskFile {
     return touching.slice(touching.findLastIndex(({ sequence }) => sequence <= point));
   }
 
+  private durableLength(): number {
+    return this.lengths[0]?.size ?? 0;
+  }
+
   private truncate(size: number): void {
     this.size = size;
     this.pages.length = Math.ceil(size / pageBytes);
+    const last = this.pages.at(-1) ?? null;
+    if (last === null || size % pageBytes === 0) return;
+    // Should the file grow again, zeros come after its end.
+    const page = last.slice();
+    page.fill(0, size % pageBytes);
+    this.pages[this.pages.length - 1] = page;
   }
 }
 

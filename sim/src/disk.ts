@@ -62,7 +62,8 @@ type DirectoryChange =
 
 interface FlyingWrite {
   readonly file: SimDiskFile;
-  readonly offset: number;
+  /** Null for an append. */
+  readonly offset: number | null;
   readonly bytes: Uint8Array;
 }
 
@@ -176,8 +177,48 @@ export class SimDisk implements Disk {
     });
   }
 
+  /**
+   * The length grows with every append, also one whose bytes get lost or land elsewhere: those go another way than the
+   * file's length does. Where there is too little room, or the drive fails, a first part may be there.
+   */
+  append(file: string, bytes: Uint8Array, done: Completion<void>): void {
+    const target = this.names.get(file);
+    const flying = target === undefined ? null : { file: target, offset: null, bytes: copyOf(bytes) };
+    if (flying !== null) this.flying.add(flying);
+    const fate = this.watcher?.write(file) ?? 'kept';
+    this.later('append', file, done, () => {
+      if (flying === null) return err('missing');
+      this.flying.delete(flying);
+      const room = Math.max(0, this.faults.capacityBytes - this.usedBytes());
+      if (bytes.length > room) {
+        this.appendPart(flying, room);
+        return err('no-space');
+      }
+      if (this.chance(this.faults.writeErrorChance)) {
+        this.appendPart(flying, bytes.length);
+        return err('io');
+      }
+      const offset = flying.file.length;
+      flying.file.grow(bytes.length);
+      const lost = fate === 'lost' || this.chance(this.faults.lostWriteChance);
+      const at = lost ? offset : this.landing({ ...flying, offset }, fate === 'misdirected');
+      if (lost || at !== offset) flying.file.hurtAt(offset, bytes.length);
+      if (at !== offset) flying.file.hurtAt(at, bytes.length);
+      if (!lost) flying.file.write(at, flying.bytes);
+      return ok(undefined);
+    });
+  }
+
+  /** What an append that did not come to its end leaves: any first part of its length, and any of its sectors. */
+  private appendPart({ file, bytes }: FlyingWrite, lengthBytesMax: number): void {
+    const lengthBytes = randomInt(this.random, 0, Math.min(lengthBytesMax, bytes.length));
+    const offset = file.length;
+    file.grow(lengthBytes);
+    file.write(offset, bytes.slice(0, lengthBytes), () => randomChance(this.random, 0.5));
+  }
+
   /** Where a write really goes. */
-  private landing({ file, offset, bytes }: FlyingWrite, misdirected: boolean): number {
+  private landing({ file, offset, bytes }: FlyingWrite & { readonly offset: number }, misdirected: boolean): number {
     if (!misdirected && !this.chance(this.faults.misdirectedWriteChance)) return offset;
     const within = offset % simSectorBytes;
     const sectors = Math.floor((file.length - bytes.length - within) / simSectorBytes);
@@ -270,9 +311,11 @@ export class SimDisk implements Disk {
   /** The process is gone and the machine goes on: its cache keeps every write that was done, and parts of those under way. */
   kill(): void {
     this.boot += 1;
-    for (const { file, offset, bytes } of this.flying) {
-      const fits = offset >= 0 && offset + bytes.length <= file.length;
-      if (fits) file.write(offset, bytes, () => randomChance(this.random, 0.5));
+    for (const flying of this.flying) {
+      const { file, offset, bytes } = flying;
+      if (offset === null) this.appendPart(flying, bytes.length);
+      else if (offset >= 0 && offset + bytes.length <= file.length)
+        file.write(offset, bytes, () => randomChance(this.random, 0.5));
     }
     this.flying = new Set();
   }

@@ -222,6 +222,7 @@ export class Machine {
       size: (file, done) => live() && disk.size(file, back(done)),
       read: (file, offset, lengthBytes, done) => live() && disk.read(file, offset, lengthBytes, back(done)),
       write: (file, offset, bytes, done) => live() && disk.write(file, offset, bytes, back(done)),
+      append: (file, bytes, done) => live() && disk.append(file, bytes, back(done)),
       writeDurable: (file, offset, bytes, done) => live() && disk.writeDurable(file, offset, bytes, back(done)),
       sync: (file, done) => live() && disk.sync(file, back(done)),
       syncDirectory: (done) => live() && disk.syncDirectory(back(done)),

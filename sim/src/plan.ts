@@ -27,6 +27,8 @@ export interface RunPlan {
   readonly clients: readonly ('sdk' | 'plain')[];
   readonly workload: WorkloadOptions;
   readonly giveUpUs: number;
+  /** Ops between two checkpoints. */
+  readonly checkpointInterval: number;
   /** Virtual seconds that each phase after the faults may take: well above every timeout of the protocol. */
   readonly patienceSeconds: number;
   /** Replicas whose disks may be damaged at will: fewer than it takes to keep the others from going on. */
@@ -46,6 +48,8 @@ export interface RunPlan {
 }
 
 const secondsMin = 9;
+/** A run has some 250 ops: checkpoints all the time, now and then, or never. */
+const checkpointIntervals = [16, 24, 48, 96, 16_384];
 const damaging: ReadonlySet<FaultKind> = new Set(['rot', 'rot-header', 'rot-superblock', 'bad-sector']);
 
 /** The plan a seed draws, with whatever the options pin put in its place. */
@@ -87,6 +91,7 @@ function drawPlan(random: RandomState, known: Pick<RunPlan, 'nodes' | 'faults' |
     exceeds: faults.some((kind) => damaging.has(kind)) && randomChance(random, 0.06),
     acknowledgedMin: isShort ? 20 * seconds : 200,
     simulatedSecondsMin: isShort ? seconds : 10,
+    checkpointInterval: randomPick(random, checkpointIntervals),
   };
 }
 

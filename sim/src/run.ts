@@ -101,7 +101,7 @@ class Run {
     this.endsWhenCalm = options.endsWhenCalm ?? false;
     this.plan = planRun(new Scheduler(seed).random('plan'), options);
     const { plan } = this;
-    this.cluster = new Cluster({ ...setup, nodes: plan.nodes });
+    this.cluster = new Cluster({ ...setup, nodes: plan.nodes, checkpointInterval: plan.checkpointInterval });
     const { scheduler, links, codec, hasher: clusterHasher } = this.cluster;
     const { nodes, giveUpUs } = plan;
     this.clients = plan.clients.map((kind, index) => {

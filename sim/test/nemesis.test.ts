@@ -17,7 +17,14 @@ import { platformHasher } from './hasher.ts';
 
 /** A healthy cluster with some ops in its log. */
 function grownCluster(nodes: number): { readonly cluster: Cluster; readonly workload: Workload } {
-  const cluster = new Cluster({ seed: 5, nodes, options: {}, createCheckers, hasher: platformHasher });
+  const cluster = new Cluster({
+    seed: 5,
+    nodes,
+    checkpointInterval: 16_384,
+    options: {},
+    createCheckers,
+    hasher: platformHasher,
+  });
   const { scheduler, links, codec, hasher } = cluster;
   const shared = { scheduler, links, codec, hasher, cluster: simCluster, nodes, giveUpUs: 5_000_000 };
   const workload = new Workload({

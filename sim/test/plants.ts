@@ -14,6 +14,7 @@ const lyingDisk = (disk: CrashableDisk, lies: (file: string) => boolean): Crasha
     size: (file, done) => disk.size(file, done),
     read: (file, offset, lengthBytes, done) => disk.read(file, offset, lengthBytes, done),
     write: (file, offset, bytes, done) => disk.write(file, offset, bytes, done),
+    append: (file, bytes, done) => disk.append(file, bytes, done),
     writeDurable: (file, offset, bytes, done) =>
       lies(file) ? disk.write(file, offset, bytes, done) : disk.writeDurable(file, offset, bytes, done),
     sync: (file, done) => {

@@ -53,6 +53,11 @@ import { type Call, type CallEnd, History } from '../src/history.ts';
 import type { CrashableDisk } from '../src/machine.ts';
 
 const cluster = clusterId('c0'.repeat(16));
+/** Of a checkpoint that only its op matters of. */
+const noChecksum = checksum('0'.repeat(32));
+const headerAt = (op: number): PrepareHeader =>
+  makePrepare({ cluster, op, view: 0, parent: noChecksum, timestamp: op, body: new Uint8Array(0) }, sha256Hasher)
+    .header;
 const geometry = { segmentBytes: 1_228_800, headerSlots: simHeaderSlots };
 const segment = 'segment-00000001.wal';
 const headers = 'headers-00000001.wal';
@@ -183,6 +188,9 @@ export class Scene {
       commit: toOp(commit),
       checkpoint: toOp(checkpoint),
       suffix,
+      checkpoints: checkpoint === 0 ? [] : [{ header: headerAt(checkpoint), contentBytes: 0, checksum: noChecksum }],
+      stable: null,
+      checkpointInterval: 16_384,
     };
     const copy = new Uint8Array(16_384);
     copy.set(encodeDurableState(durable), 128);
@@ -262,6 +270,8 @@ export class Scene {
       commit: toOp(commit),
       round,
       report,
+      stable: null,
+      trimmed: toOp(0),
     });
   }
 
@@ -270,7 +280,7 @@ export class Scene {
     options: { readonly view?: number; readonly commit?: number; readonly round?: number } = {},
   ): void {
     const { view = 0, commit = 0, round = 0 } = options;
-    const rest = { number: 1, commit: toOp(commit), round, checkpoint: toOp(0), report: null };
+    const rest = { number: 1, commit: toOp(commit), round, checkpoint: null, report: null };
     this.send(index, { type: 'heartbeat-ok', from: replicaId(index), view: toView(view), ...rest });
   }
 

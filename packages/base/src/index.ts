@@ -1,5 +1,6 @@
 export * from './assert.ts';
 export * from './bytes.ts';
+export * from './checkpoint.ts';
 export * from './checksum.ts';
 export * from './ids.ts';
 export * from './limits.ts';

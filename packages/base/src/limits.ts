@@ -57,6 +57,19 @@ export const frameBytesMax = 4_194_304;
 /** Ops between two reported state hashes (H): often enough to find divergence within seconds. */
 export const stateHashInterval = 64;
 
+/** Bytes of one part of a checkpoint, which is hashed, stored and fetched whole: one read, one message, under a millisecond of hashing. */
+export const checkpointPartBytes = 262_144;
+
+/** Parts of one checkpoint: 32 GiB of content, whose manifest still fits a frame. */
+export const checkpointPartsMax = 131_072;
+
+/**
+ * Ops between two checkpoints, and bytes of their bodies, whichever comes first: bounds the log that a restart
+ * replays. Fixed when a directory is formatted; the same on all replicas, which compare it before they talk.
+ */
+export const checkpointIntervalOpsDefault = 16_384;
+export const checkpointIntervalBytes = 67_108_864;
+
 /** Depth to which json values and query conditions may nest; everything that walks them is bounded by it. */
 export const nestingMax = 32;
 
@@ -68,3 +81,5 @@ assert(
   'a client that reads its replies has room for a pipeline of the largest',
 );
 assert(requestsPerPrepareMax >= sessionWindowMax, 'one prepare can take a whole session window');
+assert(checkpointPartBytes + 4096 <= frameBytesMax, 'a part of a checkpoint fits into a frame');
+assert(checkpointPartsMax * 16 + 4096 <= frameBytesMax, 'the largest manifest fits into a frame');

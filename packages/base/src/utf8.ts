@@ -52,19 +52,31 @@ export function encodeUtf8(text: string): Uint8Array {
   return target.slice(0, encodeUtf8Into(text, target, 0));
 }
 
-/** Decodes strictly: `undefined` for anything that is not well-formed UTF-8 (overlong forms and surrogates included). */
-export function decodeUtf8(bytes: Uint8Array): string | undefined {
+/** UTF-16 units that become text at once: arguments of one call. */
+const unitsMax = 1_024;
+const units = new Array<number>(unitsMax).fill(0);
+
+/**
+ * Decodes strictly: `undefined` for anything that is not well-formed UTF-8 (overlong forms and surrogates included).
+ * Text is made of many units at once, because one put together unit by unit is a tree as long as the text.
+ */
+export function decodeUtf8(bytes: Uint8Array, start = 0, end: number = bytes.length): string | undefined {
   let text = '';
-  let i = 0;
-  while (i < bytes.length) {
+  let count = 0;
+  let i = start;
+  while (i < end) {
+    if (count >= unitsMax - 1) {
+      text += Reflect.apply(String.fromCharCode, null, units.slice(0, count));
+      count = 0;
+    }
     const first = bytes[i] as number;
     if (first < 0x80) {
-      text += String.fromCharCode(first);
+      units[count++] = first;
       i += 1;
       continue;
     }
     const extra = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : 1;
-    if (first < 0xc2 || first > 0xf4 || i + extra >= bytes.length) return undefined;
+    if (first < 0xc2 || first > 0xf4 || i + extra >= end) return undefined;
     let code = first & (0x3f >> extra);
     for (let k = 1; k <= extra; k++) {
       const next = bytes[i + k] as number;
@@ -73,10 +85,13 @@ export function decodeUtf8(bytes: Uint8Array): string | undefined {
     }
     if (code < (extra === 1 ? 0x80 : extra === 2 ? 0x800 : 0x10000)) return undefined;
     if (code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) return undefined;
-    text += String.fromCodePoint(code);
+    if (code >= 0x10000) {
+      units[count++] = 0xd7c0 + (code >> 10);
+      units[count++] = 0xdc00 + (code & 0x3ff);
+    } else units[count++] = code;
     i += extra + 1;
   }
-  return text;
+  return text + Reflect.apply(String.fromCharCode, null, units.slice(0, count));
 }
 
 /** True when `text` has no lone surrogate, so that it has exactly one UTF-8 form. */

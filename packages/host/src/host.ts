@@ -1,5 +1,6 @@
 import {
   assert,
+  checkpointParts,
   type Checksum,
   type ClientId,
   type ClusterId,
@@ -106,6 +107,8 @@ export class Host<State> {
   private turnPending = false;
   private arrived: ClientRequest[] = [];
   private asked: ClientQuery[] = [];
+  /** Phase of the state sync that was told of last; null: none is under way. */
+  private syncingTold: string | null = null;
   private told: { view: number; status: string } = { view: -1, status: '' };
   private whenStopped: (() => void)[] = [];
   private badPeerFrames = 0;
@@ -209,7 +212,9 @@ export class Host<State> {
     const { cluster, replica, replicaCount, hasher, seed, nonce, stateMachine, timing } = this.options;
     this.log = opened.log;
     try {
-      const recovered = opened.recover(durable.value);
+      const oldest = durable.value.checkpoints.at(-1)?.header;
+      const base = oldest === undefined ? {} : { base: { op: oldest.op, id: oldest.id } };
+      const recovered = opened.recover({ ...durable.value, ...base });
       this.replica = createReplica({
         cluster,
         replica,
@@ -373,6 +378,21 @@ export class Host<State> {
       if (this.phase === 'failed' || this.phase === 'stopped') this.queue.length = 0;
     }
     this.announceView(replica);
+    this.announceSync(replica);
+  }
+
+  private announceSync({ syncing, applied }: Replica<State>): void {
+    const now = syncing === null ? null : syncing.phase;
+    if (now === this.syncingTold) return;
+    const began = this.syncingTold === null;
+    this.syncingTold = now;
+    const { journal } = this.ports;
+    if (now === null) return journal.write('info', 'state sync is over', { applied });
+    if (began) journal.write('info', 'state sync: the log of the others begins above the own one', { applied });
+    if (now !== 'fetching') return;
+    const { header, contentBytes } = syncing?.target ?? {};
+    const missing = syncing?.missing.length;
+    journal.write('info', 'state sync: fetching a checkpoint', { op: header?.op, contentBytes, missing });
   }
 
   /** Clients learn of a view once its primary serves it: everything before that is no place to send anything. */
@@ -417,6 +437,33 @@ export class Host<State> {
         const { op, id } = effect;
         return log.read(op, id, (prepare) => this.post({ type: 'prepare-read', op, id, prepare }));
       }
+      case 'write-checkpoint': {
+        const { op } = effect.header;
+        return log.writeCheckpoint(effect.header, effect.content, (ref) =>
+          this.post({ type: 'checkpoint-written', op, ref }),
+        );
+      }
+      case 'read-checkpoint-part': {
+        const { ref, part, to } = effect;
+        const answer = (bytes: Uint8Array | null): void =>
+          this.post({ type: 'checkpoint-part-read', ref, part, to, bytes });
+        if (part === checkpointParts(ref.contentBytes)) return log.readManifest(ref, answer);
+        return log.readCheckpointPart(ref, part, answer);
+      }
+      case 'receive-checkpoint': {
+        const { checksum } = effect.ref;
+        return log.receiveCheckpoint(effect.ref, effect.manifest, (missing) =>
+          this.post({ type: 'checkpoint-receiving', checksum, missing }),
+        );
+      }
+      case 'store-checkpoint-part': {
+        const { ref, part, bytes } = effect;
+        return log.storeCheckpointPart(ref, part, bytes, (stored) =>
+          this.post({ type: 'checkpoint-part-stored', checksum: ref.checksum, part, stored }),
+        );
+      }
+      case 'trim-log':
+        return log.trim(effect.op, effect.keep);
       case 'notify-client':
         return this.reply(effect.client, effect.reply);
       case 'apply-effects':

@@ -194,21 +194,33 @@ function isPlaces(value: readonly number[] | KernelError): value is readonly num
   return Array.isArray(value);
 }
 
+/** Puts a row into an index. Gives the rejection when it cannot be in it, and then changes nothing. */
+export function addToIndex(
+  table: TableState,
+  index: IndexState,
+  key: string,
+  cells: readonly Cell[],
+  edit: TableState['edit'],
+): Failure {
+  const parts = indexPartsKey(table, index.places, cells);
+  if (parts.length > keyBytesMax) {
+    return reject.rowTooLarge(table, `key in index "${index.name}"`, parts.length, keyBytesMax);
+  }
+  if (index.unique && index.places.every((place) => cells[place] !== null)) {
+    const there = index.entries.ascend(parts);
+    if (there.key?.startsWith(parts) === true) return uniqueProblem(table, index, cells);
+  }
+  index.entries = index.entries.set(parts + key, key, edit);
+  index.entryBytes += parts.length + key.length + indexEntryOverheadBytes;
+  return undefined;
+}
+
 /** Fills an index from the table's rows. Gives the rejection of the first row that cannot be in it. */
-export function fillIndex(table: TableState, index: IndexState, edit: TableState['edit']): Failure {
+function fillIndex(table: TableState, index: IndexState, edit: TableState['edit']): Failure {
   assert(index.entries.size === 0, 'an index is filled once');
   for (const at = table.rows.ascend(); at.key !== undefined; at.next()) {
-    const { cells } = at.value;
-    const parts = indexPartsKey(table, index.places, cells);
-    if (parts.length > keyBytesMax) {
-      return reject.rowTooLarge(table, `key in index "${index.name}"`, parts.length, keyBytesMax);
-    }
-    if (index.unique && index.places.every((place) => cells[place] !== null)) {
-      const there = index.entries.ascend(parts);
-      if (there.key?.startsWith(parts) === true) return uniqueProblem(table, index, cells);
-    }
-    index.entries = index.entries.set(parts + at.key, at.key, edit);
-    index.entryBytes += parts.length + at.key.length + indexEntryOverheadBytes;
+    const failure = addToIndex(table, index, at.key, at.value.cells, edit);
+    if (failure !== undefined) return failure;
   }
   assert(index.entries.size === table.rows.size, 'every row is in the index once');
   return undefined;

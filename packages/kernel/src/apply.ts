@@ -89,7 +89,9 @@ function execute(draft: Draft, command: Command): KernelError | undefined {
       draft.result = { scheduled: true };
       return undefined;
     case 'Compact':
+      // Which checkpoint is the newest that a quorum has is no part of the state: the replicas agree on it themselves.
       draft.emit({ type: 'DeleteFile', name: 'checkpoint/superseded' });
+      draft.emit({ type: 'DeleteFile', name: 'log/superseded' });
       draft.result = { scheduled: true };
       return undefined;
     case 'SetBudget':

@@ -99,12 +99,15 @@ export interface QueryCommand {
   readonly query: Query;
 }
 
-/** Makes its op an extra checkpoint op on every replica; the outcome means scheduled. */
+/** Makes its op an extra checkpoint op on every replica; the outcome means scheduled. A repetition schedules nothing. */
 export interface Checkpoint extends Idempotent {
   readonly type: 'Checkpoint';
 }
 
-/** Lets every replica delete what its newest checkpoint made superfluous; the outcome means scheduled. */
+/**
+ * Lets every replica delete, at once, the older checkpoints and the log that the newest checkpoint of a quorum makes
+ * superfluous, which it otherwise keeps for as long as its retention says; the outcome means scheduled.
+ */
 export interface Compact extends Idempotent {
   readonly type: 'Compact';
 }

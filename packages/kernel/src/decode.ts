@@ -1,9 +1,9 @@
-import { assert, concatBytes, err, isHex128, isNatural, isWellFormed, ok, type Result } from '@kimberlite/base';
-import { fillIndex, makeTable } from './apply-schema.ts';
+import { assert, isHex128, isNatural } from '@kimberlite/base';
+import { addToIndex, makeTable } from './apply-schema.ts';
 import { canonicalJson, isJsonValue, isRecord, parseCanonicalJson } from './canonical-json.ts';
 import { toCell } from './cell.ts';
 import { Digest } from './digest.ts';
-import { digestEntity, indexPlain, makeRow, type Part, part, tablePlain, tenantPlain } from './entry-digest.ts';
+import { digestEntity, indexPlain, makePackedRow, type Part, part, tablePlain, tenantPlain } from './entry-digest.ts';
 import { digestOutcome } from './idempotency.ts';
 import { rowKey } from './index-entry.ts';
 import { intKey, namedKey, tenantKey } from './key.ts';
@@ -23,13 +23,22 @@ import { checkColumns, checkPrimaryKey } from './validate-schema.ts';
 import { checkTitle, isName } from './validate-value.ts';
 import type { Cell, Column } from './value.ts';
 
-// The inverse of `encode`. The bytes come from a disk or another replica: everything is checked, nothing
-// throws, and what is accepted encodes to the same bytes again.
+// The inverse of `encode`, record by record. The bytes come from a disk or another replica: everything is checked,
+// nothing throws, and what is accepted encodes to the same bytes again. A record costs what it is itself: whatever the
+// encoding leaves out (index entries, counts, sums) is brought up to date with every one, so nothing is left to do at
+// the end.
 
 type Members = Readonly<Record<string, Plain | undefined>>;
 
+/** The table the rows read last belong to, with what a row of it touches. */
+interface CurrentTable {
+  readonly table: TableState;
+  readonly tenant: TenantState;
+  readonly indexes: readonly IndexState[];
+}
+
 /** A state under construction. */
-interface Building {
+export interface Building {
   readonly edit: Edit;
   position: number;
   op: number;
@@ -41,8 +50,41 @@ interface Building {
   indexes: OrderedMap<IndexState>;
   idempotency: OrderedMap<IdempotencyWindow>;
   readonly digest: Digest;
-  /** The table the rows read last belong to: they come table by table. */
-  current: TableState | undefined;
+  /** Rows come table by table. */
+  current: CurrentTable | undefined;
+  /** Part of the record read last, -1 before the first. Records ascend by part, then strictly by key. */
+  lastPart: number;
+  /** Its key (of a row, the one within its table); undefined where a part or table begins. */
+  lastKey: string | undefined;
+}
+
+export const newBuilding = (): Building => ({
+  ...initialState(),
+  edit: newEdit(),
+  digest: new Digest(),
+  current: undefined,
+  lastPart: -1,
+  lastKey: undefined,
+});
+
+/** The state built. Its edit token must not be used afterwards. */
+export function builtState(built: Building): KernelState {
+  assert(built.lastPart >= 0, 'a state has a header');
+  const { position, op, timestamp, budgetBytes, usedBytes, tenants, tables, indexes, idempotency, digest } = built;
+  const { metrics } = initialState();
+  return {
+    position,
+    op,
+    timestamp,
+    budgetBytes,
+    usedBytes,
+    tenants,
+    tables,
+    indexes,
+    idempotency,
+    digest,
+    metrics,
+  };
 }
 
 const one = new Digest();
@@ -172,7 +214,7 @@ function isCanonicalCell(column: Column, cell: Cell): boolean {
       }
     }
     case 'text':
-      return typeof cell === 'string' && isWellFormed(cell);
+      return typeof cell === 'string';
     case 'bytes':
       return cell instanceof Uint8Array;
     default:
@@ -180,39 +222,74 @@ function isCanonicalCell(column: Column, cell: Cell): boolean {
   }
 }
 
-/** The table whose key the record's key begins with; rows come in the order of their tables. */
-function tableOfRow(into: Building, key: string): TableState | undefined {
-  if (into.current !== undefined && key.startsWith(into.current.key)) return into.current;
+/** The table whose rows come next, by the key of the first of them. */
+function enterTable(into: Building, key: string): CurrentTable | undefined {
   const at = into.tables.descend(`${key}\u00ff`);
   if (at.key === undefined || !key.startsWith(at.key)) return undefined;
-  into.current = at.value;
-  return at.value;
+  const { current } = into;
+  if (current !== undefined && at.key <= current.table.key) return undefined;
+  const table = at.value;
+  const tenant = into.tenants.get(tenantKey(table.tenantId));
+  assert(tenant !== undefined, 'a table was read with its tenant');
+  const indexes = table.indexes.map((indexKey) => into.indexes.get(indexKey));
+  assert(
+    indexes.every((index) => index !== undefined),
+    'indexes were read before rows',
+  );
+  into.current = { table, tenant, indexes };
+  into.lastKey = undefined;
+  return into.current;
 }
 
-function readRow(into: Building, key: string, reader: PackedReader, end: number): boolean {
-  const table = tableOfRow(into, key);
-  if (table === undefined) return false;
-  const version = reader.i64();
-  const { columns } = table;
+/** Reads the cells of a row, as its table's columns have them; undefined where they cannot be. */
+function readCells(columns: readonly Column[], reader: PackedReader): Cell[] | undefined {
   const cells = new Array<Cell>(columns.length);
   for (let i = 0; i < columns.length; i++) {
     const cell = reader.cell();
-    if (reader.failed || !isCanonicalCell(columns[i] as Column, cell)) return false;
+    if (reader.failed || !isCanonicalCell(columns[i] as Column, cell)) return undefined;
     cells[i] = cell;
   }
-  if (reader.at !== end || version < 1 || version > into.position) return false;
+  return cells;
+}
+
+/**
+ * Reads a row. Its key follows from its cells, and is only compared with what is there: that costs less than reading
+ * it. Keys of tables end themselves, so rows are in order when their tables are and, in each, their own keys.
+ */
+function readRow(into: Building, reader: PackedReader): string | undefined {
+  const keyAt = reader.at + 4;
+  const inTable = into.current !== undefined && reader.matches(keyAt, into.current.table.key);
+  const keyLength = inTable ? reader.u32() : 0;
+  const current = inTable ? into.current : enterTable(into, reader.byteString());
+  if (current === undefined) return 'belongs to no table, or is out of order';
+  if (inTable) reader.at += keyLength;
+  const { table, tenant, indexes } = current;
+  const keyEnd = reader.at;
+  const end = reader.u32() + reader.at;
+  const valueAt = reader.at;
+  const version = reader.i64();
+  const cells = readCells(table.columns, reader);
+  if (cells === undefined || reader.at !== end || version < 1 || version > into.position) return malformed;
   const own = rowKey(table, cells);
-  if (table.key + own !== key) return false;
-  const row = makeRow(table.seed, own, version, cells);
+  const ownAt = keyAt + table.key.length;
+  if (ownAt + own.length !== keyEnd || !reader.matches(ownAt, own)) return malformed;
+  if (into.lastKey !== undefined && own <= into.lastKey) return 'is out of order';
+  into.lastKey = own;
+  const row = makePackedRow(table.seed, own, version, cells, { reader, from: valueAt, to: end });
   table.rows = table.rows.set(own, row, into.edit);
   table.rowBytes += row.bytes;
   table.digest.add(row);
   into.digest.add(row);
-  into.usedBytes += row.bytes;
-  const tenant = into.tenants.get(tenantKey(table.tenantId));
-  assert(tenant !== undefined, 'a table was read with its tenant');
-  tenant.usedBytes += row.bytes;
-  return true;
+  let { bytes } = row;
+  for (const index of indexes) {
+    const before = index.entryBytes;
+    const failure = addToIndex(table, index, own, cells, into.edit);
+    if (failure !== undefined) return `contradicts index "${index.name}": ${failure.message}`;
+    bytes += index.entryBytes - before;
+  }
+  into.usedBytes += bytes;
+  tenant.usedBytes += bytes;
+  return undefined;
 }
 
 function readOutcome(into: Building, key: string, value: Plain): boolean {
@@ -259,46 +336,27 @@ function readEntity(into: Building, which: number, key: string, value: Plain): b
   }
 }
 
-/** Reads all records, which must ascend strictly by part and key. */
-function readRecords(into: Building, reader: PackedReader): string | undefined {
-  let previous = '';
-  while (!reader.done) {
-    const start = reader.at;
-    const which = reader.u8();
-    const key = reader.byteString();
-    const length = reader.u32();
-    const end = reader.at + length;
-    const order = String.fromCharCode(which) + key;
-    const inOrder = start === 0 ? which === part.header : order > previous;
-    if (reader.failed || !inOrder) return `record at byte ${start} is cut off or out of order`;
-    previous = order;
-    const read = which === part.row ? readRow(into, key, reader, end) : readEntity(into, which, key, reader.plain());
-    if (!read || reader.failed || reader.at !== end) return `record at byte ${start} (part ${which}) is malformed`;
-  }
-  return reader.at === 0 ? 'there is nothing' : undefined;
+const malformed = 'is malformed';
+
+/** Reads an entry that is not a row. */
+function readKeyed(into: Building, which: number, reader: PackedReader): string | undefined {
+  const key = reader.byteString();
+  const end = reader.u32() + reader.at;
+  if (into.lastKey !== undefined && key <= into.lastKey) return 'is out of order';
+  into.lastKey = key;
+  const read = readEntity(into, which, key, reader.plain());
+  return read && !reader.failed && reader.at === end ? undefined : malformed;
 }
 
-/** Rebuilds the indexes, which the encoding leaves out. */
-function fillIndexes(into: Building): string | undefined {
-  for (const at = into.indexes.ascend(); at.key !== undefined; at.next()) {
-    const index = at.value;
-    const table = into.tables.get(namedKey(index.tenantId, index.table));
-    assert(table !== undefined, 'an index was read with its table');
-    const failure = fillIndex(table, index, into.edit);
-    if (failure !== undefined) return `index "${index.name}" contradicts its table: ${failure.message}`;
-    into.usedBytes += index.entryBytes;
-    const tenant = into.tenants.get(tenantKey(index.tenantId));
-    assert(tenant !== undefined, 'an index was read with its tenant');
-    tenant.usedBytes += index.entryBytes;
-  }
-  return undefined;
-}
-
-/** The state whose chunks these are, joined in order. The error says where they are damaged. */
-export function decode(chunks: readonly Uint8Array[]): Result<KernelState, string> {
-  const into: Building = { ...initialState(), edit: newEdit(), digest: new Digest(), current: undefined };
-  const problem = readRecords(into, new PackedReader(concatBytes(chunks))) ?? fillIndexes(into);
-  if (problem !== undefined) return err(problem);
-  const { edit: _edit, current: _current, ...state } = into;
-  return ok({ ...state, metrics: initialState().metrics });
+/**
+ * Reads one record, which is all there from the reader's place on. Gives what is wrong with it; what was built is of
+ * no use any more then.
+ */
+export function readRecord(into: Building, reader: PackedReader): string | undefined {
+  const which = reader.u8();
+  const { lastPart } = into;
+  if (lastPart < 0 ? which !== part.header : which < lastPart) return 'is out of order';
+  if (which > lastPart) into.lastKey = undefined;
+  into.lastPart = which;
+  return which === part.row ? readRow(into, reader) : readKeyed(into, which, reader);
 }

@@ -19,17 +19,33 @@ export interface WriteToLog {
   readonly after: StoredRow | null;
 }
 
-/** Make everything up to this op durable as a checkpoint. Every replica; again on replay, idempotent. */
+/**
+ * The state as it is after this op becomes durable as a checkpoint. Every replica; again on replay, idempotent by op: one
+ * that is there already is not written again.
+ */
 export interface FlushToDisk {
   readonly type: 'FlushToDisk';
   readonly op: number;
   readonly position: number;
 }
 
-/** What this logical name stands for is no longer needed. Never a path. Every replica; again on replay, idempotent. */
+/**
+ * What a DeleteFile may name. Never a path: each replica knows which of its files stand for it.
+ *   checkpoint/superseded: every checkpoint but the newest that a quorum has
+ *   log/superseded: the log that this newest one covers
+ *   table/<tenant>/<name>/<created>, tenant/<id>/<created>: whatever is kept of that one beside the state. The position
+ *     it was created at tells it from a later one of the same name
+ */
+export type LogicalName =
+  | 'checkpoint/superseded'
+  | 'log/superseded'
+  | `table/${number}/${string}/${number}`
+  | `tenant/${number}/${number}`;
+
+/** What this name stands for is no longer needed. Every replica; again on replay, idempotent. */
 export interface DeleteFile {
   readonly type: 'DeleteFile';
-  readonly name: string;
+  readonly name: LogicalName;
 }
 
 /** Kept in the session table by every replica, also on replay; sent by the primary. */

@@ -2,7 +2,7 @@ import { assert } from '@kimberlite/base';
 import { Digest } from './digest.ts';
 import { namedKey } from './key.ts';
 import { entityOverheadBytes, rowOverheadBytes } from './limits.ts';
-import { type PackedWriter, type Plain, scratch } from './packed.ts';
+import { type PackedReader, type PackedWriter, type Plain, scratch } from './packed.ts';
 import type { IndexState, KernelState, RememberedOutcome, TableState, TenantState } from './state.ts';
 import type { Cell, Column, StoredRow } from './value.ts';
 
@@ -92,9 +92,26 @@ export function digestRow(out: Digest, seed: Digest, key: string, version: numbe
 
 const rowHash = new Digest();
 
-/** Makes a row of its cells: the one place where it is hashed and its bytes are counted. */
+/** Makes a row of its cells, hashes it and counts its bytes. */
 export function makeRow(seed: Digest, key: string, version: number, cells: readonly Cell[]): StoredRow {
-  const bytes = digestRow(rowHash, seed, key, version, cells);
+  return hashedRow(digestRow(rowHash, seed, key, version, cells), version, cells);
+}
+
+/** The same where the value lies in the reader's bytes as `writeRowValue` writes it, which spares writing it. */
+export function makePackedRow(
+  seed: Digest,
+  key: string,
+  version: number,
+  cells: readonly Cell[],
+  value: { readonly reader: PackedReader; readonly from: number; readonly to: number },
+): StoredRow {
+  scratch.reset().byteString(key);
+  value.reader.copyTo(scratch, value.from, value.to);
+  scratch.hash(rowHash, seed);
+  return hashedRow(scratch.length + rowOverheadBytes, version, cells);
+}
+
+function hashedRow(bytes: number, version: number, cells: readonly Cell[]): StoredRow {
   assert(bytes > rowOverheadBytes, 'a row counts for more than its overhead');
   const { a, b, c, d } = rowHash;
   return { version, cells, bytes, a, b, c, d };

@@ -48,12 +48,22 @@ export const rowOverheadBytes = 96;
 export const indexEntryOverheadBytes = 48;
 /** Bytes counted for a tenant, table, index or remembered outcome beyond its encoding. */
 export const entityOverheadBytes = 512;
-/** Bytes of one chunk of an encoded state, before the record that overflows it. */
+/** Bytes of one chunk of an encoded state, before the record that overflows it: what a turn of the event loop can afford. */
 export const chunkBytes = 65_536;
+/** Tables whose rows may go into one chunk, so that tables without any cost no more than others. */
+export const tablesPerChunkMax = 4_096;
+/** Bytes that one byte of a request may become in packed form: a small int takes one there and nine here. */
+const packedGrowthMax = 9;
+/** Bytes of one record of an encoded state; what a decoder keeps while the rest of it has not come. */
+export const recordBytesMax = 16_777_216;
 
 /** Depth of anything nested that a command carries, its own levels included. */
 export const commandDepthMax = nestingMax + 8;
 
 assert(queryReplyBytesMax + rowBytesMax <= replyBytesMax, 'the largest answer fits into a reply');
 assert(rowBytesMax * 2 <= requestBodyBytesMax, 'the largest row fits into a request, with room for its JSON form');
+assert(
+  requestBodyBytesMax * (packedGrowthMax + 1) <= recordBytesMax,
+  'what one request adds to state fits into a record',
+);
 assert(queryLimitMax <= rowsExaminedMax, 'the largest page can be looked at');

@@ -13,6 +13,9 @@ import type { Cell } from './value.ts';
 /** Plain data that has a packed form. Undefined members of records are left out. */
 export type Plain = Cell | readonly Plain[] | { readonly [key: string]: Plain | undefined };
 
+/** Bytes that are copied one by one sooner than all at once. */
+const loopBytesMax = 192;
+
 /** A growing byte buffer, reused between uses; always with room for the hash's padding. */
 export class PackedWriter {
   private buffer: Uint8Array;
@@ -59,6 +62,17 @@ export class PackedWriter {
     this.length += 4;
   }
 
+  /** A length that is known only once what it is the length of has been written: its place, for `endLength`. */
+  beginLength(): number {
+    this.u32(0);
+    return this.length;
+  }
+
+  endLength(begun: number): void {
+    assert(begun >= 4 && begun <= this.length, 'a length was begun before it ends');
+    this.data.setUint32(begun - 4, this.length - begun);
+  }
+
   /** A safe integer as i64. */
   i64(value: number): void {
     assert(Number.isSafeInteger(value), 'an i64 given as number is a safe integer');
@@ -74,9 +88,24 @@ export class PackedWriter {
     this.length += bytes.length;
   }
 
+  /** Some of the bytes. A view of a few of them costs more than the loop. */
+  rawOf(bytes: Uint8Array, from: number, to: number): void {
+    if (to - from > loopBytesMax) return this.raw(bytes.subarray(from, to));
+    this.room(to - from);
+    const { buffer } = this;
+    let at = this.length;
+    for (let i = from; i < to; i++) buffer[at++] = bytes[i] as number;
+    this.length = at;
+  }
+
   /** A byte string: one byte a code unit, with its length in front. */
   byteString(text: string): void {
     this.u32(text.length);
+    this.codeUnits(text);
+  }
+
+  /** One byte a code unit. */
+  codeUnits(text: string): void {
     this.room(text.length);
     const { buffer } = this;
     let at = this.length;
@@ -232,11 +261,25 @@ export class PackedReader {
     return text;
   }
 
+  /** Whether the bytes at `at` are these code units. */
+  matches(at: number, text: string): boolean {
+    if (text.length > this.bytes.length - at) return false;
+    for (let i = 0; i < text.length; i++) if (this.bytes[at + i] !== text.charCodeAt(i)) return false;
+    return true;
+  }
+
+  /** Writes the bytes between two places as they are. */
+  copyTo(writer: PackedWriter, from: number, to: number): void {
+    assert(from <= to && to <= this.bytes.length, 'what is copied is there');
+    writer.rawOf(this.bytes, from, to);
+  }
+
+  /** Well-formed text: its UTF-8 is decoded strictly. */
   text(): string {
     const length = this.u32();
     const at = this.need(length);
     if (at < 0) return '';
-    const text = decodeUtf8(this.bytes.subarray(at, at + length));
+    const text = decodeUtf8(this.bytes, at, at + length);
     if (text === undefined) this.failed = true;
     return text ?? '';
   }

@@ -537,11 +537,29 @@ describe('commands from outside', () => {
 
 test('checkpoint and compact are accepted and leave their work to the node', () => {
   const kernel = new Kernel();
+  const told = { type: 'NotifyClient', session: 7 };
   expect(kernel.run({ type: 'Checkpoint' })).toMatchObject({ ok: true, result: { scheduled: true } });
-  expect(kernel.effects[0]).toEqual({ type: 'FlushToDisk', op: 1, position: 1 });
+  expect(kernel.effects).toEqual([{ type: 'FlushToDisk', op: 1, position: 1 }, expect.objectContaining(told)]);
   expect(kernel.run({ type: 'Compact' })).toMatchObject({ ok: true, result: { scheduled: true } });
-  expect(kernel.effects[0]).toEqual({ type: 'DeleteFile', name: 'checkpoint/superseded' });
+  expect(kernel.effects).toEqual([
+    { type: 'DeleteFile', name: 'checkpoint/superseded' },
+    { type: 'DeleteFile', name: 'log/superseded' },
+    expect.objectContaining(told),
+  ]);
 });
+
+test.each(['Checkpoint', 'Compact'] as const)(
+  'a repeated %s has its first outcome and no effect of its own',
+  (type) => {
+    const kernel = new Kernel();
+    const first = kernel.run({ type, idempotencyId: 'once' });
+    expect(kernel.effects.length).toBeGreaterThan(1);
+    expect(kernel.run({ type, idempotencyId: 'once' })).toEqual({ ...first, isReplay: true });
+    expect(kernel.effects).toMatchObject([{ type: 'NotifyClient' }]);
+    expect(kernel.run({ type, idempotencyId: 'twice' })).toMatchObject({ ok: true, position: 3 });
+    expect(kernel.effects.length).toBeGreaterThan(1);
+  },
+);
 
 test('a rejected command takes its position all the same', () => {
   const state = initialState();

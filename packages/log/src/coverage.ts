@@ -20,6 +20,14 @@ export const logMarks = [
   'prepare-there-already',
   'headers-of-one-op-kept-apart',
   'read-found-damage',
+  // Checkpoints and the low end of the log.
+  'checkpoint-written',
+  'checkpoint-no-space',
+  'checkpoint-damaged',
+  'checkpoint-resumed',
+  'checkpoint-received',
+  'log-trimmed',
+  'trimmed-file-removed',
 ] as const;
 
 export type LogMark = (typeof logMarks)[number];

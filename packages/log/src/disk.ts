@@ -8,7 +8,7 @@ import type { Result } from '@kimberlite/base';
  */
 export interface Disk {
   readonly list: (done: Completion<readonly string[]>) => void;
-  /** Creates a file of that size, filled with zeros that are really written. Fails with `exists`. Not yet synced. */
+  /** Creates a file of that size, which may be 0, filled with zeros that are really written. Fails with `exists`. Not yet synced. */
   readonly create: (file: string, sizeBytes: number, done: Completion<void>) => void;
   /** Size in bytes. */
   readonly size: (file: string, done: Completion<number>) => void;
@@ -16,6 +16,11 @@ export interface Disk {
   readonly read: (file: string, offset: number, lengthBytes: number, done: Completion<Uint8Array>) => void;
   /** Within the file's size. The caller leaves `bytes` alone until the completion. */
   readonly write: (file: string, offset: number, bytes: Uint8Array, done: Completion<void>) => void;
+  /**
+   * Extends the file at its end, one append to a file at a time. As `write`; the new length is durable with a sync that
+   * covers it, and until then a crash may leave any shorter one. After a failure some of the bytes may be there.
+   */
+  readonly append: (file: string, bytes: Uint8Array, done: Completion<void>) => void;
   /**
    * `write`, and these bytes are durable at the completion: one call where the platform has one. Says nothing of other
    * writes to the file. A failure is as final as that of a sync.

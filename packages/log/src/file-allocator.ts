@@ -2,7 +2,15 @@ import { assert } from '@kimberlite/base';
 import type { MarkPort } from './coverage.ts';
 import type { Disk, DiskError } from './disk.ts';
 import { fileSizeBytes } from './file-header.ts';
-import { blockBytes, type FileKind, type Geometry, headerPlace, type Location, type LogIdentity } from './layout.ts';
+import {
+  blockBytes,
+  type FileKind,
+  fileName,
+  type Geometry,
+  headerPlace,
+  type Location,
+  type LogIdentity,
+} from './layout.ts';
 import { createNumberedFile } from './preallocation.ts';
 
 export interface FileAllocatorOptions extends MarkPort {
@@ -12,9 +20,8 @@ export interface FileAllocatorOptions extends MarkPort {
   /** Sequence of the segment that is appended to, and where. */
   readonly segment: number;
   readonly offset: number;
-  /** Highest sequence of each kind that exists. */
-  readonly segments: number;
-  readonly headers: number;
+  /** Lowest and highest sequence of each kind that exists; the highest is one below the lowest when there is none. */
+  readonly existing: Readonly<Record<FileKind, { readonly lowest: number; readonly highest: number }>>;
   /** A file became ready. */
   readonly onReady: () => void;
   /** An append waits for a file that cannot be made. */
@@ -32,12 +39,15 @@ export class FileAllocator {
   private readonly options: FileAllocatorOptions;
   private segment: number;
   private offset: number;
+  private readonly lowest: Record<FileKind, number>;
   private readonly existing: Record<FileKind, number>;
   private readonly making: Record<FileKind, boolean> = { segment: false, headers: false };
   private readonly needed: Record<FileKind, boolean> = { segment: false, headers: false };
   private readonly restAppends: Record<FileKind, number> = { segment: 0, headers: 0 };
   private stopped = false;
-  private onIdle: (() => void) | null = null;
+  /** No headers file is asked for: the low end of the log is about to pass the highest one. */
+  private headersHeld = false;
+  private onIdle: (() => void)[] = [];
   /** The last attempt to make a file ahead of need ran out of space. */
   lowOnSpace = false;
 
@@ -45,7 +55,14 @@ export class FileAllocator {
     this.options = options;
     this.segment = options.segment;
     this.offset = options.offset;
-    this.existing = { segment: options.segments, headers: options.headers };
+    const { segment, headers } = options.existing;
+    this.lowest = { segment: segment.lowest, headers: headers.lowest };
+    this.existing = { segment: segment.highest, headers: headers.highest };
+  }
+
+  /** Sequence of the segment that is appended to. */
+  get current(): number {
+    return this.segment;
   }
 
   /** True when the record goes into the current segment. */
@@ -72,6 +89,8 @@ export class FileAllocator {
   reserveHeader(op: number): boolean {
     const { geometry } = this.options;
     const { sequence, offset } = headerPlace(geometry, op);
+    assert(sequence >= this.lowest.headers, 'nothing is written below the low end of the log');
+    if (this.headersHeld) return false;
     if (sequence > this.existing.headers) {
       this.require('headers');
       return false;
@@ -83,10 +102,41 @@ export class FileAllocator {
 
   usedBytes(): number {
     const { geometry } = this.options;
+    const count = (kind: FileKind): number => this.existing[kind] - this.lowest[kind] + 1;
     return (
-      this.existing.segment * fileSizeBytes(geometry, 'segment') +
-      this.existing.headers * fileSizeBytes(geometry, 'headers')
+      count('segment') * fileSizeBytes(geometry, 'segment') + count('headers') * fileSizeBytes(geometry, 'headers')
     );
+  }
+
+  /**
+   * The low end is going to move up to that headers file. When it passes the highest one, those in between are never
+   * made; and none is made above a gap before the superblock says where the log begins.
+   */
+  holdHeaders(sequence: number): void {
+    if (sequence > this.existing.headers + 1) this.headersHeld = true;
+  }
+
+  /** The superblock says so now, and no file is being made. Returns the files that may go, lowest first. */
+  moveLowEnd(lowest: Readonly<Record<FileKind, number>>): readonly string[] {
+    assert(!this.making.segment && !this.making.headers, 'the low end moves while no file is being made');
+    assert(lowest.segment <= this.segment, 'the segment that is appended to stays');
+    const files: string[] = [];
+    for (const kind of ['headers', 'segment'] as const) {
+      for (let sequence = this.lowest[kind]; sequence < lowest[kind] && sequence <= this.existing[kind]; sequence++) {
+        files.push(fileName(kind, sequence));
+      }
+      this.lowest[kind] = lowest[kind];
+      this.existing[kind] = Math.max(this.existing[kind], lowest[kind] - 1);
+    }
+    this.headersHeld = false;
+    return files;
+  }
+
+  /** There is room again: the next file is tried without waiting. */
+  freed(): void {
+    this.restAppends.segment = 0;
+    this.restAppends.headers = 0;
+    this.options.onReady();
   }
 
   stop(): void {
@@ -94,7 +144,7 @@ export class FileAllocator {
   }
 
   whenIdle(done: () => void): void {
-    if (this.making.segment || this.making.headers) this.onIdle = done;
+    if (this.making.segment || this.making.headers) this.onIdle.push(done);
     else done();
   }
 
@@ -122,9 +172,7 @@ export class FileAllocator {
         this.lowOnSpace = true;
         this.restAppends[kind] = retryAppends;
       }
-      const idle = this.onIdle;
-      this.onIdle = null;
-      if (idle !== null) this.whenIdle(idle);
+      for (const idle of this.onIdle.splice(0)) this.whenIdle(idle);
     });
   }
 

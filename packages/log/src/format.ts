@@ -17,7 +17,7 @@ import {
 } from './layout.ts';
 import { diskFailure, type LogError } from './log-error.ts';
 import { createNumberedFile } from './preallocation.ts';
-import { superblockBytes, writeSuperblock } from './superblock.ts';
+import { nothingTrimmed, superblockBytes, writeSuperblock } from './superblock.ts';
 
 export interface FormatOptions extends LogIdentity {
   readonly disk: Disk;
@@ -100,7 +100,7 @@ export function formatLog(options: FormatOptions, done: (result: Result<void, Lo
   assert(isGeometry(geometry), 'sizes of files are within their bounds');
   assert(isNatural(replica), 'a replica has a number');
   const unfinished = unfinishedName(superblockFile);
-  const first = { cluster, replica, sequence: 1, geometry, payload };
+  const first = { cluster, replica, sequence: 1, geometry, trim: nothingTrimmed, payload };
   const make = (kind: FileKind): Task<LogError> =>
     withDisk((next) => createNumberedFile({ disk, identity: options, geometry }, kind, 1, next));
   disk.list((files) => {

@@ -36,15 +36,24 @@ export class FoundSlots {
   private readonly records = new Map<number, Uint8Array>();
   /** Each record is checked once: restarts look at every one several times. */
   private readonly decoded = new Map<number, (HeaderRecord | undefined)[]>();
+  /** The lowest op the log still holds; of what lies below, records and prepares may be left that mean nothing. */
+  readonly lowest: number;
   private highestHeader = 0;
   private badHeaders = 0;
   /** Places that header records name in one segment, made when the scan of that segment meets damage. */
   private claims: { readonly segment: number; readonly lengths: ReadonlyMap<number, number> } | null = null;
 
-  constructor(geometry: Geometry, identity: LogIdentity, { mark }: MarkPort = {}) {
+  constructor(geometry: Geometry, identity: LogIdentity, lowest: number, { mark }: MarkPort = {}) {
     this.geometry = geometry;
     this.mark = mark ?? ((): void => {});
     this.identity = identity;
+    this.lowest = lowest;
+    this.index.dropBelow(lowest);
+  }
+
+  /** The first op of the lowest headers file: records below `lowest` still name places. */
+  get lowestRecorded(): number {
+    return this.lowest - ((this.lowest - 1) % this.geometry.headerSlots);
   }
 
   /** Highest op with a header record, whole or damaged. */
@@ -58,7 +67,7 @@ export class FoundSlots {
     this.records.set(sequence, bytes);
     this.decoded.set(sequence, new Array(this.geometry.headerSlots));
     const first = (sequence - 1) * this.geometry.headerSlots + 1;
-    for (let op = first; op < first + this.geometry.headerSlots; op++) {
+    for (let op = Math.max(first, this.lowest); op < first + this.geometry.headerSlots; op++) {
       const { state } = this.header(op);
       if (state !== 'none' && op > this.highestHeader) this.highestHeader = op;
       if (state === 'bad') this.badHeaders += 1;
@@ -104,7 +113,7 @@ export class FoundSlots {
     const before = this.header(op).state;
     this.setSlot(op, bytes);
     const { state } = this.header(op);
-    this.badHeaders += (state === 'bad' ? 1 : 0) - (before === 'bad' ? 1 : 0);
+    if (op >= this.lowest) this.badHeaders += (state === 'bad' ? 1 : 0) - (before === 'bad' ? 1 : 0);
     return state;
   }
 
@@ -117,7 +126,7 @@ export class FoundSlots {
   claim(segment: number, offset: number): number | null {
     if (this.claims === null || this.claims.segment !== segment) {
       const lengths = new Map<number, number>();
-      for (let op = 1; op <= this.highestHeader; op++) {
+      for (let op = this.lowestRecorded; op <= this.highestHeader; op++) {
         const record = this.header(op);
         if (record.state === 'header' && record.place.segment === segment) {
           lengths.set(record.place.offset, record.place.lengthBytes);
@@ -148,7 +157,7 @@ export class FoundSlots {
    */
   planRepairs(): readonly HeaderRepair[] {
     const repairs: HeaderRepair[] = [];
-    for (let op = 1; op <= Math.max(this.highestHeader, this.index.highest); op++) {
+    for (let op = this.lowest; op <= Math.max(this.highestHeader, this.index.highest); op++) {
       const place = this.index.place(op);
       if (place === null) continue;
       const record = this.header(op);

@@ -51,6 +51,8 @@ export class GroupCommit {
   private headers: Placed[] = [];
   /** Appends under way of what is in the log already. */
   private known = 0;
+  /** How many appends of each op are not over, their header records included. */
+  private readonly pending = new Map<number, number>();
   private bodiesBusy = false;
   private headersBusy = false;
   private stopped = false;
@@ -63,20 +65,34 @@ export class GroupCommit {
   append(prepare: Prepare, done: () => void): void {
     const { op, id } = prepare.header;
     const { index } = this.options;
+    this.pending.set(op, (this.pending.get(op) ?? 0) + 1);
     const place = index.holds(op, id) ? index.place(op) : null;
-    if (place !== null) return this.confirm(place, done);
+    if (place !== null) return this.confirm(op, place, done);
     this.bodies.push({ prepare, done });
     this.pump();
   }
 
+  /** The lowest op that something is being written for, or waits to be. */
+  lowestPending(): number {
+    return Math.min(Number.MAX_SAFE_INTEGER, ...this.pending.keys());
+  }
+
+  private settle(op: number): void {
+    const left = (this.pending.get(op) ?? 0) - 1;
+    assert(left >= 0, 'an append is over once');
+    if (left === 0) this.pending.delete(op);
+    else this.pending.set(op, left);
+  }
+
   /** An intact prepare is never written again: it is durable, or it would not be in the index. */
-  private confirm(place: Location, done: () => void): void {
+  private confirm(op: number, place: Location, done: () => void): void {
     this.options.mark?.('prepare-there-already');
     this.known += 1;
     this.options.disk.sync(fileName('segment', place.segment), (synced) => {
       if (this.stopped) return;
       if (!synced.ok) return this.options.onFailure(synced.error);
       this.known -= 1;
+      this.settle(op);
       done();
       this.pump();
     });
@@ -172,7 +188,8 @@ export class GroupCommit {
 
   private writeHeaders(): void {
     const { disk } = this.options;
-    const runs = this.encodeRuns(this.takeHeaders());
+    const group = this.takeHeaders();
+    const runs = this.encodeRuns(group);
     this.headersBusy = true;
     together<DiskError>(
       runs.map(
@@ -184,6 +201,7 @@ export class GroupCommit {
         if (this.stopped) return;
         if (!written.ok) return this.options.onFailure(written.error);
         this.headersBusy = false;
+        for (const { prepare } of group) this.settle(prepare.header.op);
         this.pump();
       },
     );

@@ -11,10 +11,11 @@ export {
   type OpInspection,
   type SuperblockInspection,
 } from './inspect.ts';
-export { defaultGeometry, fileName, type Geometry, type Location, type LogIdentity } from './layout.ts';
+export { checkpointFile, defaultGeometry, fileName, type Geometry, type Location, type LogIdentity } from './layout.ts';
 export type { Log } from './log.ts';
 export type { LogError } from './log-error.ts';
 export { type OpenedLog, type OpenOptions, openLog } from './open.ts';
 export { recoverLog, type SlotSource, type Wanted } from './recovery.ts';
-export { type Superblock, type SuperblockCopy, superblockPayloadBytesMax } from './superblock.ts';
+export { type Superblock, type SuperblockCopy, superblockPayloadBytesMax, type Trim } from './superblock.ts';
+export { type CheckpointInspection, type CheckpointProblem } from './verify-checkpoints.ts';
 export { type LogProblem, type VerifyOptions, type VerifyReport, verifyLog } from './verify.ts';

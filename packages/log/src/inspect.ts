@@ -8,6 +8,7 @@ import {
   type Geometry,
   headerPlace,
   headerRecordBytes,
+  isTrimmed,
   type LogIdentity,
   recordBytes,
   sequencesOf,
@@ -98,7 +99,7 @@ export function inspectOp(
   });
 }
 
-/** Visits the header record of every op that has one, whole or damaged, ascending. */
+/** Visits the header record of every op the log still holds and that has one, whole or damaged, ascending. */
 export function listLog(
   options: InspectOptions,
   visit: (op: number, header: HeaderRecord) => void,
@@ -107,7 +108,8 @@ export function listLog(
   const { disk } = options;
   readOwner(options, (owner) => {
     if (!owner.ok) return done(owner);
-    const { identity, geometry } = owner.value;
+    const { identity, geometry, superblock } = owner.value;
+    const { trim } = superblock;
     disk.list((files) => {
       if (!files.ok) return done(err(diskFailure(files.error)));
       const readOne = (sequence: number, finished: Done<LogError>): void => {
@@ -118,12 +120,13 @@ export function listLog(
             const op = (sequence - 1) * geometry.headerSlots + slot + 1;
             const at = slot * headerRecordBytes;
             const header = decodeHeaderRecord(read.value.subarray(at, at + headerRecordBytes), op, identity);
-            if (header.state !== 'none') visit(op, header);
+            if (op >= trim.op && header.state !== 'none') visit(op, header);
           }
           finished(ok(undefined));
         });
       };
-      eachInTurn(sequencesOf(files.value, 'headers'), readOne, done);
+      const kept = files.value.filter((file) => !isTrimmed(file, geometry, trim));
+      eachInTurn(sequencesOf(kept, 'headers'), readOne, done);
     });
   });
 }

@@ -103,14 +103,24 @@ export const unfinishedName = (file: string): string => unfinishedPrefix + file;
 export type KnownFile =
   | { readonly type: 'superblock' }
   | { readonly type: 'unfinished' }
-  | { readonly type: 'numbered'; readonly kind: FileKind; readonly sequence: number };
+  | { readonly type: 'numbered'; readonly kind: FileKind; readonly sequence: number }
+  /** `receiving`: parts of it may not be there yet. */
+  | { readonly type: 'checkpoint' | 'receiving'; readonly op: number };
 
+export const checkpointFile = (op: number): string => `checkpoint-${`${op}`.padStart(16, '0')}.ckp`;
+
+/** Name a checkpoint has while its parts come from peers. Unlike an unfinished one it is gone on with after a restart. */
+export const receivingFile = (op: number): string => `receiving-${`${op}`.padStart(16, '0')}.ckp`;
+
+const checkpoint = /^(checkpoint|receiving)-([0-9]{16})\.ckp$/;
 const numbered = /^(segment|headers)-([0-9]{8})\.wal$/;
 
 /** What a name in the directory stands for; null for files of others, which are left alone. */
 export function parseFileName(file: string): KnownFile | null {
   if (file === superblockFile) return { type: 'superblock' };
   if (file.startsWith(unfinishedPrefix)) return { type: 'unfinished' };
+  const [, type, op] = checkpoint.exec(file) ?? [];
+  if (type !== undefined) return { type: type === 'checkpoint' ? 'checkpoint' : 'receiving', op: Number(op) };
   const match = numbered.exec(file);
   if (match === null) return null;
   return { type: 'numbered', kind: match[1] === 'segment' ? 'segment' : 'headers', sequence: Number(match[2]) };
@@ -124,6 +134,17 @@ export function sequencesOf(files: readonly string[], kind: FileKind): number[] 
     if (known !== null && known.type === 'numbered' && known.kind === kind) sequences.push(known.sequence);
   }
   return sequences.sort((a, b) => a - b);
+}
+
+/** What lies below the low end of the log was left by a trim that was cut off, and is no part of it. */
+export function isTrimmed(
+  file: string,
+  geometry: Geometry,
+  trim: { readonly op: number; readonly segment: number },
+): boolean {
+  const known = parseFileName(file);
+  if (known?.type !== 'numbered') return false;
+  return known.sequence < (known.kind === 'segment' ? trim.segment : headerPlace(geometry, trim.op).sequence);
 }
 
 /** True when all bytes of [from, to) are zero. Compares words where the buffer allows it. */

@@ -7,20 +7,22 @@ const opsPerChunk = 8192;
 
 /** Where the intact prepare of each op is. Only what is durable is entered. */
 export class LocationIndex {
-  private readonly chunks: (Uint32Array | undefined)[] = [];
+  private readonly chunks = new Map<number, Uint32Array>();
+  /** Nothing below it is kept. */
+  private lowest = 0;
   /** Highest op ever entered. */
   highest = 0;
 
   private chunkOf(op: number): Uint32Array | undefined {
-    return this.chunks[Math.floor(op / opsPerChunk)];
+    return this.chunks.get(Math.floor(op / opsPerChunk));
   }
 
   set(op: number, place: Location, id: Checksum): void {
-    const number = Math.floor(op / opsPerChunk);
-    let chunk = this.chunks[number];
+    if (op < this.lowest) return;
+    let chunk = this.chunkOf(op);
     if (chunk === undefined) {
       chunk = new Uint32Array(opsPerChunk * wordsPerOp);
-      this.chunks[number] = chunk;
+      this.chunks.set(Math.floor(op / opsPerChunk), chunk);
     }
     const at = (op % opsPerChunk) * wordsPerOp;
     chunk[at] = place.segment;
@@ -33,6 +35,25 @@ export class LocationIndex {
   clear(op: number): void {
     const at = (op % opsPerChunk) * wordsPerOp;
     this.chunkOf(op)?.fill(0, at, at + wordsPerOp);
+  }
+
+  /** Lets go of everything below `op`. */
+  dropBelow(op: number): void {
+    if (op <= this.lowest) return;
+    this.lowest = op;
+    const first = Math.floor(op / opsPerChunk);
+    for (const number of [...this.chunks.keys()]) if (number < first) this.chunks.delete(number);
+    this.chunks.get(first)?.fill(0, 0, (op % opsPerChunk) * wordsPerOp);
+  }
+
+  /** The lowest segment that holds a prepare from `op` on; null when none does. */
+  lowestSegment(op: number): number | null {
+    let lowest: number | null = null;
+    for (let at = op; at <= this.highest; at++) {
+      const segment = this.place(at)?.segment;
+      if (segment !== undefined && (lowest === null || segment < lowest)) lowest = segment;
+    }
+    return lowest;
   }
 
   place(op: number): Location | null {

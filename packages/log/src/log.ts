@@ -1,12 +1,17 @@
-import { assert, type Checksum, type Op, type Prepare } from '@kimberlite/base';
+import { assert, type CheckpointRef, type Checksum, type Op, type Prepare, type PrepareHeader } from '@kimberlite/base';
 import type { MarkPort } from './coverage.ts';
 import type { Disk, DiskError } from './disk.ts';
-import { FileAllocator } from './file-allocator.ts';
+import { CheckpointFiles } from './checkpoint-files.ts';
+import { CheckpointReceiver } from './checkpoint-receiver.ts';
+import { CheckpointWriter } from './checkpoint-writer.ts';
+import { FileAllocator, type FileAllocatorOptions } from './file-allocator.ts';
 import { GroupCommit } from './group-commit.ts';
 import { fileName, type LogIdentity, recordBytes, superblockFile } from './layout.ts';
 import type { LocationIndex } from './location-index.ts';
 import { decodeRecord } from './record.ts';
-import { superblockBytes, type Superblock, writeSuperblock } from './superblock.ts';
+import { superblockBytes, type Superblock } from './superblock.ts';
+import { SuperblockWrites } from './superblock-writes.ts';
+import { Trimming } from './trimming.ts';
 
 /** An open log. Completions come after the call has returned; after a fatal error none comes. */
 export interface Log {
@@ -16,6 +21,44 @@ export interface Log {
   readonly read: (op: Op, id: Checksum, done: (prepare: Prepare | null) => void) => void;
   /** One at a time. `sequence` grows by the caller's count, for as long as the log is open. */
   readonly writeSuperblock: (sequence: number, payload: Uint8Array, done: () => void) => void;
+  /**
+   * Writes and syncs a checkpoint, one at a time. `content` gives pieces of any length, and is drawn a part's worth at a
+   * time, as the disk can take it. Null: no space, and nothing is left of it.
+   */
+  readonly writeCheckpoint: (
+    header: PrepareHeader,
+    content: Iterator<Uint8Array>,
+    done: (ref: CheckpointRef | null) => void,
+  ) => void;
+  /** Part `number`, from 0, checked against the manifest; null when it is not here intact. */
+  readonly readCheckpointPart: (ref: CheckpointRef, number: number, done: (bytes: Uint8Array | null) => void) => void;
+  /** Checked against the ref's checksum; null when it is not here intact. */
+  readonly readManifest: (ref: CheckpointRef, done: (bytes: Uint8Array | null) => void) => void;
+  /**
+   * Begins to store a checkpoint that comes from peers, or goes on with it, after a restart too; one at a time, and
+   * another one takes its place. `missing`: the parts that are not here intact, ascending; of a checkpoint that is
+   * here and damaged, the damaged ones. Null: not the manifest of `ref`, or no space.
+   */
+  readonly receiveCheckpoint: (
+    ref: CheckpointRef,
+    manifest: Uint8Array,
+    done: (missing: readonly number[] | null) => void,
+  ) => void;
+  /**
+   * A part of the checkpoint that is being received. False: not what the manifest says, not being received, or no space;
+   * nothing of it counts as stored. With the last one the checkpoint is whole and can be read.
+   */
+  readonly storeCheckpointPart: (
+    ref: CheckpointRef,
+    number: number,
+    bytes: Uint8Array,
+    done: (stored: boolean) => void,
+  ) => void;
+  /**
+   * The log below `op`, and every checkpoint not in `keep` and no newer than those, may go: whole files, when nothing above needs them, and only
+   * after the superblock says so. From the call on nothing below `op` is read, and an append below it ends unwritten.
+   */
+  readonly trim: (op: Op, keep: readonly CheckpointRef[]) => void;
   /** Bytes of all files. */
   readonly usedBytes: () => number;
   /** True when there was no space to make the next file ahead of need: appends go on until the current one is full. */
@@ -31,8 +74,9 @@ export interface OpenLogOptions extends MarkPort {
   readonly index: LocationIndex;
   readonly segment: number;
   readonly offset: number;
-  readonly segments: number;
-  readonly headers: number;
+  readonly existing: FileAllocatorOptions['existing'];
+  /** Checkpoint files and their sizes. */
+  readonly checkpoints: ReadonlyMap<string, number>;
   readonly onFatal: (error: Error) => void;
 }
 
@@ -40,81 +84,130 @@ export class OpenLog implements Log {
   private readonly options: OpenLogOptions;
   private readonly commit: GroupCommit;
   private readonly files: FileAllocator;
-  private superblock: Superblock;
+  private readonly superblock: SuperblockWrites;
+  private readonly checkpoints: CheckpointFiles;
+  private readonly writer: CheckpointWriter;
+  private readonly receiver: CheckpointReceiver;
+  private readonly trimming: Trimming;
   private superblockBusy = false;
   private callerSequence = -1;
-  private superblockIdle: (() => void) | null = null;
   private state: 'open' | 'closing' | 'dead' = 'open';
 
   constructor(options: OpenLogOptions) {
     this.options = options;
-    this.superblock = options.superblock;
     const { geometry } = options.superblock;
     const onFailure = (error: DiskError): void => this.fail(error);
     this.files = new FileAllocator({ ...options, geometry, onReady: () => this.commit.pump(), onFailure });
     this.commit = new GroupCommit({ ...options, geometry, files: this.files, onFailure });
+    this.superblock = new SuperblockWrites({ ...options, onFailure });
+    this.checkpoints = new CheckpointFiles({ ...options, found: options.checkpoints });
+    const checkpointOptions = { ...options, files: this.checkpoints, onFailure };
+    this.writer = new CheckpointWriter(checkpointOptions);
+    this.receiver = new CheckpointReceiver(checkpointOptions);
+    const { files, commit, checkpoints, receiver, superblock } = this;
+    this.trimming = new Trimming({ ...options, geometry, files, commit, checkpoints, receiver, superblock, onFailure });
   }
 
   /** A failed write or sync is final: what the disk holds now is unknown (pitfall 27). */
   private fail(error: DiskError): void {
     if (this.state === 'dead') return;
     this.state = 'dead';
-    this.commit.stop();
-    this.files.stop();
+    for (const part of [this.commit, this.files, this.superblock, this.writer, this.receiver, this.trimming])
+      part.stop();
     this.options.onFatal(new Error(`The disk failed (${error.code}, ${error.file}): ${error.message}`));
   }
 
+  /** Asks the disk for something small, so that an answer that is known already comes after the call has returned. */
+  private later(answer: () => void): void {
+    this.options.disk.size(superblockFile, this.alive(answer));
+  }
+
+  private alive<T>(done: (value: T) => void): (value: T) => void {
+    return (value) => {
+      if (this.state !== 'dead') done(value);
+    };
+  }
+
+  private assertOpen(): void {
+    assert(this.state !== 'closing', 'nothing is asked of a log that is being closed');
+  }
+
   append(prepare: Prepare, done: () => void): void {
-    assert(this.state !== 'closing', 'nothing is appended to a log that is being closed');
+    this.assertOpen();
     assert(prepare.header.op >= 1, 'the root is never appended');
     assert(prepare.header.cluster === this.options.identity.cluster, 'a prepare is of this cluster');
-    if (this.state === 'open') this.commit.append(prepare, done);
+    if (this.state !== 'open') return;
+    // Its checkpoint is durable, which is more than a prepare could be here.
+    if (prepare.header.op < this.trimming.lowest) return this.later(done);
+    this.commit.append(prepare, done);
   }
 
   read(op: Op, id: Checksum, done: (prepare: Prepare | null) => void): void {
     if (this.state === 'dead') return;
     const { disk, index, identity } = this.options;
-    const finish = (prepare: Prepare | null): void => {
-      if (this.state !== 'dead') done(prepare);
-    };
     const place = index.holds(op, id) ? index.place(op) : null;
-    // Asks the disk for something small, so that this answer too comes after the call has returned.
-    if (place === null) return disk.size(superblockFile, () => finish(null));
+    if (place === null) return this.later(() => done(null));
+    const finish = this.alive(done);
     disk.read(fileName('segment', place.segment), place.offset, recordBytes(place.lengthBytes), (read) => {
       const prepare = read.ok ? decodeRecord(read.value, place, identity) : null;
       const intact = prepare !== null && prepare.header.id === id;
-      if (!intact) this.options.mark?.('read-found-damage');
+      // It may have been trimmed meanwhile, and its file removed.
+      const isDamaged = !intact && index.holds(op, id);
+      if (isDamaged) this.options.mark?.('read-found-damage');
       // The next append of this prepare writes it anew, behind everything else.
-      if (!intact && index.holds(op, id)) index.clear(op);
+      if (isDamaged) index.clear(op);
       finish(intact ? prepare : null);
     });
   }
 
   writeSuperblock(sequence: number, payload: Uint8Array, done: () => void): void {
-    assert(this.state !== 'closing', 'nothing is written to a log that is being closed');
+    this.assertOpen();
     assert(!this.superblockBusy, 'one superblock write at a time');
     assert(sequence > this.callerSequence, 'superblock writes are numbered upwards');
     if (this.state === 'dead') return;
-    const { disk, identity } = this.options;
-    const superblock = { ...this.superblock, sequence: this.superblock.sequence + 1, payload: payload.slice() };
     this.superblockBusy = true;
     this.callerSequence = sequence;
-    writeSuperblock(disk, identity.hasher, superblock, (result) => {
-      if (this.state === 'dead') return;
-      if (!result.ok) {
-        return this.fail(result.error.cause ?? { code: 'io', file: superblockFile, message: result.error.message });
-      }
-      this.superblock = superblock;
+    this.superblock.write({ payload: payload.slice() }, () => {
       this.superblockBusy = false;
-      const idle = this.superblockIdle;
-      this.superblockIdle = null;
       done();
-      idle?.();
     });
   }
 
+  writeCheckpoint(
+    header: PrepareHeader,
+    content: Iterator<Uint8Array>,
+    done: (ref: CheckpointRef | null) => void,
+  ): void {
+    this.assertOpen();
+    assert(header.cluster === this.options.identity.cluster, 'a checkpoint is of this cluster');
+    if (this.state === 'open') this.writer.write(header, content, done);
+  }
+
+  readCheckpointPart(ref: CheckpointRef, number: number, done: (bytes: Uint8Array | null) => void): void {
+    if (this.state !== 'dead') this.checkpoints.readPart(ref, number, this.alive(done));
+  }
+
+  readManifest(ref: CheckpointRef, done: (bytes: Uint8Array | null) => void): void {
+    if (this.state !== 'dead') this.checkpoints.readManifest(ref, this.alive(done));
+  }
+
+  receiveCheckpoint(ref: CheckpointRef, manifest: Uint8Array, done: (missing: readonly number[] | null) => void): void {
+    this.assertOpen();
+    if (this.state === 'open') this.receiver.receive(ref, manifest, done);
+  }
+
+  storeCheckpointPart(ref: CheckpointRef, number: number, bytes: Uint8Array, done: (stored: boolean) => void): void {
+    this.assertOpen();
+    if (this.state === 'open') this.receiver.store(ref, number, bytes, done);
+  }
+
+  trim(op: Op, keep: readonly CheckpointRef[]): void {
+    this.assertOpen();
+    if (this.state === 'open') this.trimming.trim(op, keep);
+  }
+
   usedBytes(): number {
-    return superblockBytes + this.files.usedBytes();
+    return superblockBytes + this.files.usedBytes() + this.checkpoints.usedBytes();
   }
 
   isLowOnSpace(): boolean {
@@ -125,13 +218,13 @@ export class OpenLog implements Log {
     assert(this.state !== 'closing', 'a log is closed once');
     if (this.state === 'dead') return;
     this.state = 'closing';
-    const superblockIdle = (next: () => void): void => {
-      if (this.superblockBusy) this.superblockIdle = next;
-      else next();
-    };
-    const end = (): void => {
-      if (this.state !== 'dead') this.options.disk.size(superblockFile, () => done());
-    };
-    this.commit.whenIdle(() => superblockIdle(() => this.files.whenIdle(end)));
+    const { commit, writer, receiver, trimming, superblock, files } = this;
+    commit.whenIdle(() =>
+      writer.close(() =>
+        receiver.close(() =>
+          trimming.whenIdle(() => superblock.whenIdle(() => files.whenIdle(() => this.later(done)))),
+        ),
+      ),
+    );
   }
 }

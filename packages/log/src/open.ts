@@ -1,4 +1,5 @@
 import { assert, type ClusterId, err, ok, type Result } from '@kimberlite/base';
+import { listCheckpointFiles } from './checkpoint-files.ts';
 import { type Done, eachInTurn, inTurn, type Task } from './completion.ts';
 import type { MarkPort } from './coverage.ts';
 import type { Disk } from './disk.ts';
@@ -11,6 +12,7 @@ import {
   fileName,
   headerPlace,
   headerRecordBytes,
+  isTrimmed,
   type LogIdentity,
   parseFileName,
   recordBytes,
@@ -41,9 +43,13 @@ export interface OpenedLog {
 /** A log while it is opened: each step leaves here what the next ones need. */
 interface Opening {
   readonly options: OpenOptions;
+  /** Without what lies below the low end of the log. */
   readonly files: readonly string[];
+  /** Left below it by a trim that was cut off. */
+  readonly trimmed: readonly string[];
   readonly superblock: Superblock;
   readonly found: FoundSlots;
+  checkpoints: ReadonlyMap<string, number>;
 }
 
 /**
@@ -57,11 +63,11 @@ export function openLog(options: OpenOptions, done: (result: Result<OpenedLog, L
     if (!files.value.includes(superblockFile)) return done(err(notFormatted(files.value)));
     openSuperblock(options, files.value, (superblock) => {
       if (!superblock.ok) return done(superblock);
-      const found = new FoundSlots(superblock.value.geometry, options, options);
-      const opening: Opening = { options, files: files.value, superblock: superblock.value, found };
+      const opening = beginOpening(options, files.value, superblock.value);
       inTurn<LogError>(
         [
-          (next) => removeUnfinished(opening, next),
+          (next) => removeLeftovers(opening, next),
+          (next) => listCheckpoints(opening, next),
           (next) => syncFiles(opening, next),
           (next) => readHeaders(opening, next),
           (next) => scanSegments(opening, next),
@@ -72,6 +78,14 @@ export function openLog(options: OpenOptions, done: (result: Result<OpenedLog, L
       );
     });
   });
+}
+
+function beginOpening(options: OpenOptions, files: readonly string[], superblock: Superblock): Opening {
+  const { geometry, trim } = superblock;
+  const found = new FoundSlots(geometry, options, trim.op, options);
+  const trimmed = files.filter((file) => isTrimmed(file, geometry, trim));
+  const kept = files.filter((file) => !trimmed.includes(file));
+  return { options, files: kept, trimmed, superblock, found, checkpoints: new Map() };
 }
 
 function notFormatted(files: readonly string[]): LogError {
@@ -116,18 +130,29 @@ function checkOwner(superblock: Superblock, cluster: ClusterId, replica: number)
   return null;
 }
 
-function removeUnfinished({ options, files }: Opening, done: Done<LogError>): void {
+function removeLeftovers({ options, files, trimmed }: Opening, done: Done<LogError>): void {
   const { disk } = options;
   const unfinished = files.filter((file) => parseFileName(file)?.type === 'unfinished');
   if (unfinished.length > 0) options.mark?.('unfinished-file-removed');
+  if (trimmed.length > 0) options.mark?.('trimmed-file-removed');
+  const leftovers = [...unfinished, ...trimmed];
   // Also without leftovers: a name that was not synced yet may be all there is of a file in use.
   inTurn<LogError>(
     [
-      (next) => eachInTurn(unfinished, (file, finished) => withDisk((end) => disk.remove(file, end))(finished), next),
+      (next) => eachInTurn(leftovers, (file, finished) => withDisk((end) => disk.remove(file, end))(finished), next),
       withDisk((next) => disk.syncDirectory(next)),
     ],
     done,
   );
+}
+
+/** By name and size; whether they are intact is seen when they are read. */
+function listCheckpoints(opening: Opening, done: Done<LogError>): void {
+  listCheckpointFiles(opening.options.disk, opening.files, (listed) => {
+    if (!listed.ok) return done(err(diskFailure(listed.error)));
+    opening.checkpoints = listed.value;
+    done(ok(undefined));
+  });
 }
 
 const numberedFiles = (files: readonly string[]): { readonly kind: FileKind; readonly sequence: number }[] =>
@@ -185,10 +210,13 @@ function openNumbered(opening: Opening, kind: FileKind, sequence: number, done: 
 function readHeaders(opening: Opening, done: Done<LogError>): void {
   const { options, files, superblock, found } = opening;
   const sequences = sequencesOf(files, 'headers');
-  const gap = sequences.findIndex((sequence, i) => sequence !== i + 1);
-  const missing = sequences.length === 0 ? 1 : gap + 1;
-  if (sequences.length === 0 || gap >= 0) {
-    const file = fileName('headers', missing);
+  const { geometry, trim } = superblock;
+  const lowest = headerPlace(geometry, trim.op).sequence;
+  const gap = sequences.findIndex((sequence, i) => sequence !== lowest + i);
+  // A trim beyond the highest headers file leaves none; should there be prepares, their scan says that it is missing.
+  const isMissing = sequences.length === 0 ? trim.op === 1 : gap >= 0;
+  if (isMissing) {
+    const file = fileName('headers', lowest + Math.max(0, gap));
     return done(err(damaged(file, `${file} is missing. Restore it, or replace this replica.`)));
   }
   const readOne = (sequence: number, finished: Done<LogError>): void => {
@@ -219,6 +247,7 @@ function scanSegments(opening: Opening, done: Done<LogError>): void {
       ) => {
         const { op, id } = prepare.header;
         found.noteUsed(segment, place.offset + recordBytes(place.lengthBytes));
+        if (op < found.lowest) return;
         if (found.hasHeadersFor(op)) return found.index.set(op, place, id);
         const file = fileName('headers', headerPlace(superblock.geometry, op).sequence);
         orphan = damaged(file, `${file} is missing, and op ${op} is in the log. Restore it, or replace this replica.`);
@@ -231,7 +260,13 @@ function scanSegments(opening: Opening, done: Done<LogError>): void {
       );
     });
   };
-  eachInTurn(sequencesOf(files, 'segment'), scan, (result) => {
+  const segments = sequencesOf(files, 'segment');
+  const { trim } = superblock;
+  if (segments.length === 0 && trim.op > 1) {
+    const file = fileName('segment', trim.segment);
+    return done(err(damaged(file, `${file} is missing. Restore it, or replace this replica.`)));
+  }
+  eachInTurn(segments, scan, (result) => {
     done(result.ok && orphan !== null ? err(orphan) : result);
   });
 }
@@ -284,9 +319,12 @@ function clearTornWrites({ options, found }: Opening, done: Done<LogError>): voi
   inTurn([...[...torn].map(clear), ...[...segments].map(sync)], done);
 }
 
-function openedLog({ options, files, superblock, found }: Opening): OpenedLog {
-  const segment = Math.max(1, ...found.usedEnd.keys());
+function openedLog({ options, files, superblock, found, checkpoints }: Opening): OpenedLog {
+  const { geometry, trim } = superblock;
+  const segment = Math.max(trim.segment, ...found.usedEnd.keys());
   const segments = sequencesOf(files, 'segment');
+  const headers = sequencesOf(files, 'headers');
+  const lowestHeaders = headerPlace(geometry, trim.op).sequence;
   const log = new OpenLog({
     ...options,
     identity: options,
@@ -294,16 +332,22 @@ function openedLog({ options, files, superblock, found }: Opening): OpenedLog {
     index: found.index,
     segment,
     offset: found.usedEnd.get(segment) ?? blockBytes,
-    segments: Math.max(0, ...segments),
-    headers: sequencesOf(files, 'headers').length,
+    existing: {
+      segment: { lowest: trim.segment, highest: Math.max(trim.segment - 1, ...segments) },
+      headers: { lowest: lowestHeaders, highest: headers.at(-1) ?? lowestHeaders - 1 },
+    },
+    checkpoints,
   });
   let source: FoundSlots | null = found;
   const recover = (wanted: Wanted): ReturnType<typeof recoverLog> => {
     assert(source !== null, 'a log is recovered once');
-    const { highest } = source;
+    const { highest, lowest } = source;
     const slots = source;
     source = null;
-    const recovered = recoverLog({ highest, header: (op) => slots.header(op), body: (op) => slots.body(op) }, wanted);
+    const recovered = recoverLog(
+      { lowest, highest, header: (op) => slots.header(op), body: (op) => slots.body(op) },
+      wanted,
+    );
     if (recovered.slots.some((slot) => slot.state === 'faulty')) options.mark?.('slot-faulty');
     if (recovered.slots.some((slot) => slot.state === 'missing')) options.mark?.('slot-torn');
     if (!recovered.headCertain) options.mark?.('head-uncertain');

@@ -12,6 +12,8 @@ import { decideAbove, decideWanted, type Seen, type SeenAbove } from './recovery
 
 /** What the replica knows of its log from its superblock. */
 export interface Wanted {
+  /** The checkpoint it starts from; slots are given above it. Left out: none, the log starts at op 1. */
+  readonly base?: { readonly op: Op; readonly id: Checksum };
   readonly view: View;
   readonly logView: View;
   readonly suffix: readonly { readonly op: Op; readonly id: Checksum | null; readonly header: PrepareHeader | null }[];
@@ -22,6 +24,8 @@ export type BodyState = 'none' | 'bad' | 'intact';
 
 /** What opening the log found, by op from 1. */
 export interface SlotSource {
+  /** The lowest op the log still holds; what is below was acknowledged once and may be gone. Left out: 1. */
+  readonly lowest?: number;
   /** No op above it has a header record, whole or damaged. */
   readonly highest: number;
   readonly header: (op: number) => HeaderRecord;
@@ -44,11 +48,11 @@ function seenWanted(header: HeaderRecord, id: Checksum): Seen {
 function findHead(source: SlotSource, wanted: Wanted): { readonly head: number; readonly certain: boolean } {
   const suffixHead = wanted.suffix.reduce((highest, entry) => Math.max(highest, entry.op), 0);
   // An unsettled log ends where its suffix was frozen; what lies higher belongs to nobody (pitfall 52).
-  if (wanted.view > wanted.logView) return { head: suffixHead, certain: true };
-  let head = suffixHead;
+  if (wanted.view > wanted.logView) return { head: Math.max(suffixHead, wanted.base?.op ?? 0), certain: true };
+  let head = Math.max(suffixHead, wanted.base?.op ?? 0);
   let undecidable = 0;
   // Never stops at a hole: an acknowledged op may lie above it (pitfall 47).
-  for (let at = suffixHead + 1; at <= source.highest; at++) {
+  for (let at = head + 1; at <= source.highest; at++) {
     const header = seenAbove(source.header(at), wanted.logView);
     const verdict = decideAbove(header, seenBody(source.body(at), header));
     if (verdict === 'durable' || verdict === 'faulty') head = at;
@@ -79,16 +83,20 @@ export function recoverLog(source: SlotSource, wanted: Wanted): RecoveredLog {
   const { head, certain } = findHead(source, wanted);
   const suffix = new Map(wanted.suffix.map((entry) => [entry.op as number, entry]));
   const suffixHead = wanted.suffix.reduce((highest, entry) => Math.max(highest, entry.op), 0);
-  const slots: RecoveredSlot[] = new Array(head);
+  const base = wanted.base?.op ?? 0;
+  const lowest = source.lowest ?? 1;
+  const slots: RecoveredSlot[] = new Array(head - base);
   let link: Checksum | null = null;
-  for (let at = head; at >= 1; at--) {
+  for (let at = head; at > base; at--) {
     const entry = suffix.get(at);
     const record = source.header(at);
     // Above the suffix the log view's own records count by themselves: a view has one prepare an op.
     const own: Checksum | null =
       at > suffixHead && record.state === 'header' && record.header.view === wanted.logView ? record.header.id : null;
-    const slot = recoverSlot(source, at, entry?.id ?? link ?? own, entry?.header ?? null);
-    slots[at - 1] = slot;
+    const found = recoverSlot(source, at, entry?.id ?? link ?? own, entry?.header ?? null);
+    // Trimmed, because a checkpoint covered it: that it is not here is no sign that it never was.
+    const slot = at < lowest && found.state === 'missing' ? { ...found, state: 'faulty' as const } : found;
+    slots[at - base - 1] = slot;
     link = slot.header === null ? null : slot.header.parent;
   }
   return { slots, head: head as Op, headCertain: certain };

@@ -6,9 +6,11 @@ import { diskFailure, type LogError } from './log-error.ts';
 
 // Four copies in one file, 16 KiB each. A copy, little-endian: id 16 over the rest of its 128-byte header · magic u32 ·
 // version u16 · copy u16 · cluster 16 · replica u32 · payload length u32 · sequence u64 · payload checksum 16 ·
-// segment bytes u64 · header slots u32 · zeros; the payload; zeros.
+// segment bytes u64 · header slots u32 · trimmed to u64 · lowest segment u32 · zeros; the payload; zeros. Version 1 ends
+// behind the header slots: nothing was trimmed.
 const magic = 0x4253_4d4b;
-const version = 1;
+const version = 2;
+const versionWithoutTrim = 1;
 const headerBytes = 128;
 export const superblockCopies = 4;
 export const superblockCopyBytes = 16_384;
@@ -28,20 +30,32 @@ export interface Superblock {
   /** Counts writes of this directory; the log's own, and unlike the caller's not starting again at a boot. */
   readonly sequence: number;
   readonly geometry: Geometry;
+  /** What may be gone, and what of it is left is a leftover. */
+  readonly trim: Trim;
   readonly payload: Uint8Array;
 }
+
+/** The low end of the log. Files below it are removed; one missing above it is known for damage. */
+export interface Trim {
+  /** The lowest op that is kept, from 1. The lowest headers file is the one of this op. */
+  readonly op: number;
+  /** Sequence of the lowest segment that is kept, from 1. */
+  readonly segment: number;
+}
+
+export const nothingTrimmed: Trim = { op: 1, segment: 1 };
 
 export type SuperblockCopy =
   | { readonly state: 'intact'; readonly superblock: Superblock }
   | { readonly state: 'bad'; readonly reason: string };
 
 export function encodeSuperblockCopy(superblock: Superblock, copy: number, hasher: LogIdentity['hasher']): Uint8Array {
-  const { payload, geometry } = superblock;
+  const { payload, geometry, trim } = superblock;
   assert(payload.length <= superblockPayloadBytesMax, 'the payload fits a copy of the superblock');
   const writer = new FixedWriter(superblockCopyBytes);
   writer.raw(new Uint8Array(16)).u32(magic).u16(version).u16(copy).hex128(superblock.cluster);
   writer.u32(superblock.replica).u32(payload.length).u64(superblock.sequence).hex128(hasher(payload));
-  writer.u64(geometry.segmentBytes).u32(geometry.headerSlots);
+  writer.u64(geometry.segmentBytes).u32(geometry.headerSlots).u64(trim.op).u32(trim.segment);
   assert(writer.offset <= headerBytes, 'the header of a copy fits its size');
   const { bytes } = writer;
   bytes.set(payload, headerBytes);
@@ -57,7 +71,9 @@ export function decodeSuperblockCopy(bytes: Uint8Array, copy: number, hasher: Lo
   if (reader.u32() !== magic) return bad('it does not start as a superblock does');
   const found = reader.u16();
   if (hasher(bytes.subarray(16, headerBytes)) !== id) return bad('the checksum of its header does not match');
-  if (found !== version) return bad(`its format has version ${found}, this program knows ${version}`);
+  if (found !== version && found !== versionWithoutTrim) {
+    return bad(`its format has version ${found}, this program knows ${versionWithoutTrim} to ${version}`);
+  }
   if (reader.u16() !== copy) return bad('it is another copy, written to the wrong place');
   const cluster = reader.hex128() as ClusterId;
   const replica = reader.u32();
@@ -65,13 +81,15 @@ export function decodeSuperblockCopy(bytes: Uint8Array, copy: number, hasher: Lo
   const sequence = reader.u64();
   const payloadChecksum = reader.hex128();
   const geometry: Geometry = { segmentBytes: reader.u64(), headerSlots: reader.u32() };
-  if (reader.failed || payloadLength > superblockPayloadBytesMax || !isGeometry(geometry)) {
+  const trim = found === versionWithoutTrim ? nothingTrimmed : { op: reader.u64(), segment: reader.u32() };
+  const inBounds = isGeometry(geometry) && trim.op >= 1 && trim.segment >= 1;
+  if (reader.failed || payloadLength > superblockPayloadBytesMax || !inBounds) {
     return bad('its sizes are out of bounds');
   }
   const payload = bytes.slice(headerBytes, headerBytes + payloadLength);
   if (hasher(payload) !== payloadChecksum) return bad('the checksum of its payload does not match');
   if (!isZero(bytes, headerBytes + payloadLength)) return bad('its padding is not zero');
-  return { state: 'intact', superblock: { cluster, replica, sequence, geometry, payload } };
+  return { state: 'intact', superblock: { cluster, replica, sequence, geometry, trim, payload } };
 }
 
 /** All copies, in order. A short or unreadable file is an error. */
@@ -93,7 +111,12 @@ export function readSuperblockCopies(
 }
 
 const sameContent = (a: Superblock, b: Superblock): boolean =>
-  a.cluster === b.cluster && a.replica === b.replica && a.sequence === b.sequence && bytesEqual(a.payload, b.payload);
+  a.cluster === b.cluster &&
+  a.replica === b.replica &&
+  a.sequence === b.sequence &&
+  a.trim.op === b.trim.op &&
+  a.trim.segment === b.trim.segment &&
+  bytesEqual(a.payload, b.payload);
 
 /** The intact copy with the highest sequence. */
 export function chooseSuperblock(copies: readonly SuperblockCopy[]): Result<Superblock, LogError> {

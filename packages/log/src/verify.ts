@@ -10,6 +10,8 @@ import {
   headerPlace,
   headerRecordBytes,
   isBehind,
+  isTrimmed,
+  parseFileName,
   type Location,
   recordBytes,
   recordBytesMax,
@@ -21,6 +23,7 @@ import { decodeFrame, decodeRecordBody } from './record.ts';
 import { type Damage, scanSegment } from './segment-scan.ts';
 import { superblockBytes, superblockCopyBytes } from './superblock.ts';
 import { readTolerant } from './tolerant-read.ts';
+import { type CheckpointInspection, type CheckpointProblem, inspectCheckpoint } from './verify-checkpoints.ts';
 
 export interface LogProblem {
   readonly file: string;
@@ -37,7 +40,8 @@ export interface LogProblem {
     | 'prepare'
     | 'padding'
     | 'stray-bytes'
-    | 'chain';
+    | 'chain'
+    | CheckpointProblem['kind'];
   readonly message: string;
 }
 
@@ -56,6 +60,10 @@ export interface VerifyReport {
   readonly intact: number;
   /** Writes that were cut off behind the durable end and never acknowledged; the next start clears them. */
   readonly unfinished: readonly Damage[];
+  /** Every file that has the name of a checkpoint, ascending; those without problems can be started from. */
+  readonly checkpoints: readonly CheckpointInspection[];
+  /** Files that are being made or received, and what a trim that was cut off left: nothing to repair. */
+  readonly leftovers: readonly string[];
 }
 
 /** How far behind the durable end a running node may have begun to write: two groups of bodies. */
@@ -74,6 +82,7 @@ interface Verification {
   readonly confirmed: Set<number>;
   readonly strays: Damage[];
   readonly unfinished: Damage[];
+  readonly checkpoints: CheckpointInspection[];
   /** The last whole prepare the scan met: beside a running node it may lie behind the durable end as first read. */
   lastWhole: Location;
 }
@@ -89,13 +98,16 @@ export function verifyLog(options: VerifyOptions, done: (result: Result<VerifyRe
     if (!owner.ok) return done(owner);
     disk.list((files) => {
       if (!files.ok) return done(err(diskFailure(files.error)));
-      const { identity, geometry } = owner.value;
+      const { identity, geometry, superblock } = owner.value;
+      const { trim } = superblock;
+      const kept = files.value.filter((file) => !isTrimmed(file, geometry, trim));
       const v: Verification = {
         options,
         owner: owner.value,
-        files: files.value,
+        files: kept,
+        checkpoints: [],
         problems: [],
-        found: new FoundSlots(geometry, identity),
+        found: new FoundSlots(geometry, identity, trim.op),
         confirmed: new Set(),
         strays: [],
         unfinished: [],
@@ -107,17 +119,37 @@ export function verifyLog(options: VerifyOptions, done: (result: Result<VerifyRe
           (next) => verifyHeaders(v, next),
           (next) => verifySegments(v, next),
           (next) => judgeStrays(v, next),
+          (next) => verifyCheckpoints(v, next),
         ],
         (result) => {
           if (!result.ok) return done(result);
           checkBodies(v);
           checkChain(v);
-          const { problems, unfinished } = v;
-          done(ok({ problems, highest: v.found.highest, intact: v.confirmed.size, unfinished }));
+          const { problems, unfinished, checkpoints } = v;
+          const leftovers = files.value.filter((file) => isLeftover(file) || isTrimmed(file, geometry, trim));
+          const { highest } = v.found;
+          done(ok({ problems, highest, intact: v.confirmed.size, unfinished, checkpoints, leftovers }));
         },
       );
     });
   });
+}
+
+function isLeftover(file: string): boolean {
+  const type = parseFileName(file)?.type;
+  return type === 'unfinished' || type === 'receiving';
+}
+
+function verifyCheckpoints(v: Verification, done: Done<LogError>): void {
+  const files = v.files.filter((file) => parseFileName(file)?.type === 'checkpoint');
+  const verifyOne = (file: string, next: Done<LogError>): void =>
+    inspectCheckpoint(v.options.disk, v.owner.identity, file, (inspected) => {
+      if (!inspected.ok) return next(inspected);
+      if (inspected.value !== null) v.checkpoints.push(inspected.value);
+      for (const problem of inspected.value?.problems ?? []) report(v, problem);
+      next(ok(undefined));
+    });
+  eachInTurn(files, verifyOne, done);
 }
 
 function report(v: Verification, problem: LogProblem): void {
@@ -198,7 +230,12 @@ function verifyFile(v: Verification, kind: FileKind, sequence: number, done: (us
 
 function reportGaps(v: Verification, kind: FileKind): readonly number[] {
   const sequences = sequencesOf(v.files, kind);
-  for (let sequence = 1; sequence <= Math.max(1, sequences.at(-1) ?? 0); sequence++) {
+  const { geometry, superblock } = v.owner;
+  const { trim } = superblock;
+  const lowest = kind === 'segment' ? trim.segment : headerPlace(geometry, trim.op).sequence;
+  // The headers file of an op that was never appended is made when it is, should a trim have gone beyond the others.
+  const expected = kind === 'headers' && trim.op > 1 ? lowest - 1 : lowest;
+  for (let sequence = lowest; sequence <= Math.max(expected, sequences.at(-1) ?? 0); sequence++) {
     if (sequences.includes(sequence)) continue;
     report(v, { file: fileName(kind, sequence), offset: 0, kind: 'missing-file', message: 'the file is missing' });
   }
@@ -242,7 +279,7 @@ function verifySlots(v: Verification, sequence: number, done: Done<LogError>): v
 /** The last place a header record names: everything before it was synced before that record was written. */
 function durableEnd(found: FoundSlots): Location {
   let end: Location = { segment: 1, offset: 0, lengthBytes: 0 };
-  for (let op = 1; op <= found.highest; op++) {
+  for (let op = found.lowestRecorded; op <= found.highest; op++) {
     const record = found.header(op);
     if (record.state === 'header' && isBehind(record.place, end)) end = record.place;
   }
@@ -273,8 +310,8 @@ function verifyRecord(v: Verification, prepare: Prepare, place: Location, paddin
   const record = v.found.header(op);
   if (isBehind(place, v.lastWhole)) v.lastWhole = place;
   if (record.state === 'header' && record.place.segment === place.segment && record.place.offset === place.offset) {
-    if (record.header.id === prepare.header.id) v.confirmed.add(op);
-  } else if (record.state === 'none' && isBehind(end, place)) {
+    if (op >= v.found.lowest && record.header.id === prepare.header.id) v.confirmed.add(op);
+  } else if (op >= v.found.lowest && record.state === 'none' && isBehind(end, place)) {
     const message = `op ${op} is whole, and its header record is missing`;
     report(v, { file, offset: place.offset, op, kind: 'header-missing', message });
   }
@@ -333,7 +370,7 @@ function judgeStray(v: Verification, damage: Damage, end: Location): void {
 /** Op whose header record names this place. */
 function claimant(found: FoundSlots, damage: Damage): number | null {
   if (found.claim(damage.segment, damage.offset) === null) return null;
-  for (let op = 1; op <= found.highest; op++) {
+  for (let op = found.lowestRecorded; op <= found.highest; op++) {
     const record = found.header(op);
     if (record.state !== 'header') continue;
     if (record.place.segment === damage.segment && record.place.offset === damage.offset) return op;
@@ -345,7 +382,7 @@ function claimant(found: FoundSlots, damage: Damage): number | null {
 function checkBodies(v: Verification): void {
   const named = new Set(v.problems.flatMap((problem) => (problem.kind === 'prepare' ? [problem.op] : [])));
   const segments = new Set(sequencesOf(v.files, 'segment'));
-  for (let op = 1; op <= v.found.highest; op++) {
+  for (let op = v.found.lowest; op <= v.found.highest; op++) {
     const record = v.found.header(op);
     if (record.state !== 'header' || v.confirmed.has(op) || named.has(op)) continue;
     const { segment, offset } = record.place;
@@ -360,7 +397,7 @@ function checkChain(v: Verification): void {
   const { chainTo } = v.options;
   if (chainTo === undefined) return;
   assert(chainTo >= 0, 'an op is not negative');
-  for (let op = 2; op <= Math.min(chainTo, v.found.highest); op++) {
+  for (let op = v.found.lowest + 1; op <= Math.min(chainTo, v.found.highest); op++) {
     const record = v.found.header(op);
     const below = v.found.header(op - 1);
     if (record.state !== 'header' || below.state !== 'header' || record.header.parent === below.header.id) continue;

@@ -40,6 +40,11 @@ export const configKeys = [
   },
   { key: 'clientQueueBytesTotal', kind: 'number', about: 'the same over all clients; the slowest one is closed' },
   { key: 'clientsMax', kind: 'number', about: 'client connections at a time' },
+  {
+    key: 'checkpointInterval',
+    kind: 'number',
+    about: 'ops between two checkpoints, the same on all nodes; read by `format` alone (default 16384)',
+  },
   { key: 'stopGraceMs', kind: 'number', about: 'time a primary has to hand over before the node leaves' },
 ] as const satisfies readonly ConfigKey[];
 

@@ -153,6 +153,8 @@ export const configSchema = z.strictObject({
   clientQueueBytes: queueBytes.optional(),
   clientQueueBytesTotal: whole('bytes', frameBytesMax, 16 * gibibyte).optional(),
   clientsMax: whole('connections', 1, 65_536).optional(),
+  // Fewer ops would write the state more often than the log.
+  checkpointInterval: whole('ops', 16, 1_048_576).optional(),
   stopGraceMs: whole('milliseconds', 0, 60_000).optional(),
 });
 

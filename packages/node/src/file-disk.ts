@@ -38,6 +38,8 @@ interface Handle {
   /** Calls under way; only idle handles are closed to make room. */
   users: number;
   lastUse: number;
+  /** The name is gone or another file's; the last call under way closes it. */
+  forgotten: boolean;
 }
 
 /**
@@ -54,8 +56,9 @@ class FileDiskImpl implements FileDisk {
   private readonly readOnly: boolean;
   private readonly handles = new Map<string, Handle>();
   private readonly opening = new Map<string, Opened[]>();
-  /** Created here and not synced yet: their first sync covers the length too. */
-  private readonly fresh = new Set<string>();
+  /** Created or grown here since their last sync, which has to cover the length too: counts up with each growth. */
+  private readonly fresh = new Map<string, number>();
+  private growths = 0;
   private uses = 0;
   private pending = 0;
   private onIdle: (() => void) | null = null;
@@ -118,7 +121,7 @@ class FileDiskImpl implements FileDisk {
       this.uses += 1;
       handle.lastUse = this.uses;
       use(handle, (result) => {
-        handle.users -= 1;
+        this.release(handle);
         done(result);
       });
     });
@@ -142,7 +145,7 @@ class FileDiskImpl implements FileDisk {
   }
 
   private keep(file: string, fd: number, durable: boolean): Handle {
-    const handle: Handle = { fd, durable, users: 0, lastUse: this.uses };
+    const handle: Handle = { fd, durable, users: 0, lastUse: this.uses, forgotten: false };
     if (this.handles.size >= openFilesMax) this.closeIdlest();
     this.handles.set(file, handle);
     return handle;
@@ -163,8 +166,19 @@ class FileDiskImpl implements FileDisk {
     const handle = this.handles.get(file);
     if (handle === undefined) return;
     this.handles.delete(file);
-    assert(handle.users === 0, 'a file in use is not closed');
-    fs.close(handle.fd, () => {});
+    handle.forgotten = true;
+    if (handle.users === 0) fs.close(handle.fd, () => {});
+  }
+
+  /** A file may be removed or replaced while a read of it is under way, which goes on undisturbed. */
+  private release(handle: Handle): void {
+    handle.users -= 1;
+    if (handle.forgotten && handle.users === 0) fs.close(handle.fd, () => {});
+  }
+
+  private grew(file: string): void {
+    this.growths += 1;
+    this.fresh.set(file, this.growths);
   }
 
   list(completion: Completion<readonly string[]>): void {
@@ -189,9 +203,9 @@ class FileDiskImpl implements FileDisk {
       if (cause !== null) return done(err(this.error(file, cause)));
       const handle = this.keep(file, fd, false);
       handle.users += 1;
-      this.fresh.add(file);
+      this.grew(file);
       this.writeZeros(file, fd, 0, sizeBytes, (result) => {
-        handle.users -= 1;
+        this.release(handle);
         done(result);
       });
     });
@@ -236,6 +250,18 @@ class FileDiskImpl implements FileDisk {
     this.withHandle<void>(file, done, ({ fd }, finish) => this.writeAll(file, fd, offset, bytes, finish));
   }
 
+  append(file: string, bytes: Uint8Array, completion: Completion<void>): void {
+    const done = this.tracked(completion);
+    if (this.refuseChange(file, done)) return;
+    this.withHandle<void>(file, done, ({ fd }, finish) => {
+      fs.fstat(fd, (cause, stats) => {
+        if (cause !== null) return finish(err(this.error(file, cause)));
+        this.grew(file);
+        this.writeAll(file, fd, stats.size, bytes, finish);
+      });
+    });
+  }
+
   writeDurable(file: string, offset: number, bytes: Uint8Array, completion: Completion<void>): void {
     const done = this.tracked(completion);
     if (this.refuseChange(file, done)) return;
@@ -265,12 +291,14 @@ class FileDiskImpl implements FileDisk {
   }
 
   private syncHandle(file: string, { fd }: Handle, done: Completion<void>): void {
+    const covered = this.fresh.get(file);
     const synced = (cause: NodeJS.ErrnoException | null): void => {
-      if (cause === null) this.fresh.delete(file);
+      // A file that grew meanwhile stays fresh.
+      if (cause === null && this.fresh.get(file) === covered) this.fresh.delete(file);
       done(cause === null ? ok(undefined) : err(this.error(file, cause)));
     };
-    // The length of a file in use never changes, so its contents are all there is to sync.
-    if (this.fresh.has(file)) fs.fsync(fd, synced);
+    // The length of any other file has not changed, so its contents are all there is to sync.
+    if (covered !== undefined) fs.fsync(fd, synced);
     else fs.fdatasync(fd, synced);
   }
 
@@ -295,7 +323,8 @@ class FileDiskImpl implements FileDisk {
       // Handles go by name; whoever uses the file next opens it under the new one.
       this.forget(to);
       this.forget(from);
-      if (this.fresh.delete(from)) this.fresh.add(to);
+      this.fresh.delete(to);
+      if (this.fresh.delete(from)) this.grew(to);
       done(ok(undefined));
     });
   }

@@ -24,7 +24,7 @@ export async function formatNode(config: NodeConfig): Promise<void> {
           crc32: nodeCrc32,
           cluster: clusterId,
           replica,
-          superblock: encodeDurableState(initialDurableState()),
+          superblock: encodeDurableState(initialDurableState(config.checkpointInterval)),
         },
         resolve,
       ),

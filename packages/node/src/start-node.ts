@@ -190,9 +190,9 @@ class Node {
       replicaCount: replicas.length,
       protocolVersion,
       pipelineMax,
-      // The log keeps every op and takes no checkpoints yet: nothing that could differ.
+      // The log has no slots to run out of: what bounds it is the distance between checkpoints.
       slots: 0,
-      checkpointInterval: 0,
+      checkpointInterval: this.host.inspect()?.checkpointing.interval ?? this.config.checkpointInterval,
       ...this.urls(),
     };
   }

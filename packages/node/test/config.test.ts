@@ -51,6 +51,7 @@ describe('sources', () => {
       clientQueueBytes: ['5000001', '5000002', '5000003'],
       clientQueueBytesTotal: ['600000001', '600000002', '600000003'],
       clientsMax: ['1', '2', '3'],
+      checkpointInterval: ['16', '17', '18'],
       stopGraceMs: ['1', '2', '3'],
     };
     expect(Object.keys(samples).sort()).toEqual(configKeys.map(({ key }) => key).sort());

@@ -9,6 +9,7 @@ import {
   type SessionNumber,
 } from '@kimberlite/base';
 import { decodeBatch } from './batch.ts';
+import { onCheckpointOp } from './checkpoint.ts';
 import type { ClientRequest } from './client.ts';
 import { forgetBehind } from './log-writes.ts';
 import { onOpApplied, onRequestApplied, onStateAdvanced } from './reads.ts';
@@ -25,6 +26,8 @@ import { requestLeft } from './pipeline.ts';
  * no more bodies than the repair window are in memory ahead of the applied op.
  */
 export function advanceApply<S>(r: Replica<S>): void {
+  // The checkpoint it goes on from is still being read, or fetched.
+  if (!r.stateLoaded) return;
   while (r.applied < r.commit && r.linkedLow <= r.applied + 1) {
     const prepare = r.bodies.get(r.applied + 1);
     if (prepare === undefined || prepare.header.id !== r.log.get(r.applied + 1)?.id) break;
@@ -43,9 +46,10 @@ export function applyOp<S>(r: Replica<S>, prepare: Prepare): void {
   const batch = decodeBatch(prepareBody(prepare));
   assert(batch.ok, () => `op ${header.op} is committed but holds no batch`);
   const effects: unknown[] = [];
+  let extraCheckpoint = false;
   r.appliedTimestamp = header.timestamp;
   for (const request of batch.value) {
-    applyRequest(r, header.op, header.timestamp, request, effects);
+    if (applyRequest(r, header.op, header.timestamp, request, effects)) extraCheckpoint = true;
     requestLeft(r, request);
     onRequestApplied(r, header.op, request);
   }
@@ -58,17 +62,18 @@ export function applyOp<S>(r: Replica<S>, prepare: Prepare): void {
     r.out.push({ type: 'apply-effects', op: header.op, timestamp: header.timestamp, primary, replay, effects });
   }
   if (header.op % stateHashInterval === 0) r.report = { op: header.op, hash: r.machine.stateHash(r.state) };
+  onCheckpointOp(r, header, extraCheckpoint);
   forgetBehind(r, header.op);
 }
 
-/** Table G, column apply. */
+/** Table G, column apply. True: the state machine asks for a checkpoint at this op. */
 function applyRequest<S>(
   r: Replica<S>,
   op: number,
   timestamp: Timestamp,
   request: ClientRequest,
   effects: unknown[],
-): void {
+): boolean {
   const entry = r.sessions.get(request.client);
   if (entry !== undefined && entry.session === request.session) {
     raiseFloor(r, entry, request.floor);
@@ -81,10 +86,10 @@ function applyRequest<S>(
     case 'insert':
       insertSession(r, request.client, op as number as SessionNumber);
       if (answers) replySession(r, request);
-      return;
+      return false;
     case 'same-session':
       if (answers) replySession(r, request);
-      return;
+      return false;
     case 'run': {
       assert(entry !== undefined, 'a request runs in a session');
       const { client, session, checksum, body } = request;
@@ -95,19 +100,19 @@ function applyRequest<S>(
       const outcome: Outcome = { checksum: request.checksum, op, timestamp, body: applied.reply };
       keepOutcome(r, entry, request.number, outcome);
       if (answers) replyOutcome(r, request, outcome);
-      return;
+      return applied.checkpoint === true;
     }
     case 'skip-evicted':
       if (answers) notify(r, request.client, { type: 'evicted', session: request.session });
-      return;
+      return false;
     case 'skip-window-full':
       if (answers) refuseRequest(r, request, 'window-full');
-      return;
+      return false;
     case 'skip':
       r.mark('applied-twice-skipped');
-      return;
+      return false;
     case 'none':
-      return;
+      return false;
     default:
       return unreachable(apply);
   }

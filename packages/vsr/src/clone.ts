@@ -1,10 +1,12 @@
-import { compareText, FixedWriter, concatBytes, encodeUtf8, toHex, type Checksum } from '@kimberlite/base';
+import { assert, compareText, FixedWriter, concatBytes, encodeUtf8, toHex, type Checksum } from '@kimberlite/base';
 import type { Replica } from './replica.ts';
 
 /** An independent copy. Entries are immutable, so maps are copied one level deep; session outcomes two. */
 export function cloneReplica<S>(r: Replica<S>): Replica<S> {
+  assert(r.loading === null, 'a replica that reads a checkpoint is not cloned');
   return {
     ...r,
+    checkpointing: { ...r.checkpointing },
     log: new Map(r.log),
     slots: new Map(r.slots),
     bodies: new Map(r.bodies),
@@ -70,10 +72,13 @@ function canonical(value: unknown): string {
  * its hash. Not meant to be decoded: equal bytes, equal replicas.
  */
 export function encodeReplica<S>(r: Replica<S>): Uint8Array {
-  const { machine, hasher, mark, out, recovered, state, queries, last, ...rest } = r;
+  const { machine, hasher, mark, out, recovered, state, queries, last, loading, syncing, checkpointing, ...rest } = r;
   const described = {
     ...rest,
     state: machine.stateHash(state),
+    checkpointing: { ...checkpointing, waiting: checkpointing.waiting?.header.op ?? null },
+    loading: loading === null ? null : { ref: loading.ref, next: loading.next, asked: loading.asked },
+    syncing: syncing === null ? null : { ...syncing, content: syncing.content !== null },
     queries: new Map(
       [...queries].map(([key, q]) => [
         key,

@@ -58,6 +58,17 @@ export const replicaMarks = [
   'waits-for-predecessor',
   'queued-then-refused',
   'applied-twice-skipped',
+  // Checkpoints and state sync.
+  'checkpoint-overtaken',
+  'checkpoint-without-space',
+  'checkpoint-damaged',
+  'damaged-checkpoint-rewritten',
+  'older-checkpoint-loaded',
+  'log-trimmed',
+  'state-sync',
+  'state-sync-resumed',
+  'checkpoint-gone-at-peer',
+  'checkpoint-installed',
   // Slots and repair.
   'write-waits-its-turn',
   'written-but-unwanted',

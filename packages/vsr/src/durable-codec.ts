@@ -1,4 +1,6 @@
 import {
+  type CheckpointRef,
+  checkpointIntervalOpsDefault,
   type Checksum,
   type ClusterId,
   err,
@@ -14,24 +16,33 @@ import {
   type View,
   view,
 } from '@kimberlite/base';
-import type { DurableState, DurableSuffixEntry } from './durable-state.ts';
+import type { CheckpointMark, DurableState, DurableSuffixEntry } from './durable-state.ts';
 
 // The replica's part of the superblock, in bytes. The superblock itself carries the checksum.
 // view u64 · log view u64 · commit u64 · checkpoint u64 · P u32 · count u32, then per entry
 // op u64 · flags u8 (1: id, 2: header) · id 16 · header 92.
+// Then, unless it was written before there were checkpoints: interval u32 · stable op u64, checksum 16 (0: none) ·
+// count u8, then per checkpoint header 92 · content bytes u64 · checksum 16.
 
 const headBytes = 8 * 4 + 4 + 4;
 const headerBytes = 16 + 16 + 8 + 8 + 16 + 8 + 4 + 16;
 const entryBytes = 8 + 1 + 16 + headerBytes;
+const checkpointsHeadBytes = 4 + 8 + 16 + 1;
+const checkpointBytes = headerBytes + 8 + 16;
+/** The newest and the one it may be replaced by. */
+export const checkpointsKept = 2;
 const zeros = '0'.repeat(32);
 
 /** What a freshly formatted replica knows: nothing. */
-export const initialDurableState = (): DurableState => ({
+export const initialDurableState = (checkpointInterval: number = checkpointIntervalOpsDefault): DurableState => ({
   view: view(0),
   logView: view(0),
   commit: op(0),
   checkpoint: op(0),
   suffix: [],
+  checkpoints: [],
+  stable: null,
+  checkpointInterval,
 });
 
 function writeHeader(writer: FixedWriter, header: PrepareHeader | null): void {
@@ -57,7 +68,9 @@ function readHeader(reader: FixedReader): PrepareHeader {
 }
 
 export function encodeDurableState(state: DurableState): Uint8Array {
-  const writer = new FixedWriter(headBytes + state.suffix.length * entryBytes);
+  const { checkpoints, stable } = state;
+  const checkpointsBytes = checkpointsHeadBytes + checkpoints.length * checkpointBytes;
+  const writer = new FixedWriter(headBytes + state.suffix.length * entryBytes + checkpointsBytes);
   writer.u64(state.view).u64(state.logView).u64(state.commit).u64(state.checkpoint);
   writer.u32(pipelineMax).u32(state.suffix.length);
   for (const entry of state.suffix) {
@@ -65,7 +78,42 @@ export function encodeDurableState(state: DurableState): Uint8Array {
     writer.hex128(entry.id ?? zeros);
     writeHeader(writer, entry.header);
   }
+  writer
+    .u32(state.checkpointInterval)
+    .u64(stable?.op ?? 0)
+    .hex128(stable?.checksum ?? zeros)
+    .u8(checkpoints.length);
+  for (const { header, contentBytes, checksum } of checkpoints) {
+    writeHeader(writer, header);
+    writer.u64(contentBytes).hex128(checksum);
+  }
   return writer.bytes;
+}
+
+type Checkpoints = Pick<DurableState, 'checkpoints' | 'stable' | 'checkpointInterval'>;
+
+function readCheckpoints(reader: FixedReader): Result<Checkpoints, string> {
+  // A superblock from before there were checkpoints ends here.
+  if (reader.remaining === 0) {
+    return ok({ checkpoints: [], stable: null, checkpointInterval: checkpointIntervalOpsDefault });
+  }
+  const checkpointInterval = reader.u32();
+  const stableOp = reader.u64() as Op;
+  const stableChecksum = reader.hex128() as Checksum;
+  const stable: CheckpointMark | null = stableOp === 0 ? null : { op: stableOp, checksum: stableChecksum };
+  const count = reader.u8();
+  if (checkpointInterval === 0 || count > checkpointsKept) return err('damaged list of checkpoints');
+  const checkpoints: CheckpointRef[] = [];
+  for (let i = 0; i < count; i++) {
+    const header = readHeader(reader);
+    const contentBytes = reader.u64();
+    checkpoints.push({ header, contentBytes, checksum: reader.hex128() as Checksum });
+  }
+  const [newest, older] = checkpoints;
+  if (newest !== undefined && older !== undefined && newest.header.op <= older.header.op) {
+    return err('checkpoints in the wrong order');
+  }
+  return ok({ checkpoints, stable, checkpointInterval });
 }
 
 function readEntry(reader: FixedReader): DurableSuffixEntry | null {
@@ -97,7 +145,10 @@ export function decodeDurableState(bytes: Uint8Array): Result<DurableState, stri
     }
     suffix.push(entry);
   }
+  const checkpoints = readCheckpoints(reader);
   if (reader.failed || reader.remaining !== 0) return err('wrong length');
+  if (!checkpoints.ok) return checkpoints;
   if (logView > stateView) return err('log view above view');
-  return ok({ view: stateView, logView, commit, checkpoint, suffix });
+  if (checkpoint !== (checkpoints.value.checkpoints[0]?.header.op ?? 0)) return err('another newest checkpoint');
+  return ok({ view: stateView, logView, commit, checkpoint, suffix, ...checkpoints.value });
 }

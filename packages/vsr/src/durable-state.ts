@@ -1,4 +1,4 @@
-import type { Checksum, Op, PrepareHeader, View } from '@kimberlite/base';
+import type { CheckpointRef, Checksum, Op, PrepareHeader, View } from '@kimberlite/base';
 
 /** One id of the suffix as the superblock keeps it. */
 export interface DurableSuffixEntry {
@@ -6,6 +6,12 @@ export interface DurableSuffixEntry {
   /** Null: blank. */
   readonly id: Checksum | null;
   readonly header: PrepareHeader | null;
+}
+
+/** A checkpoint as messages speak of it: the same op with another checksum is another state. */
+export interface CheckpointMark {
+  readonly op: Op;
+  readonly checksum: Checksum;
 }
 
 /** The replica's part of the superblock: what it must never forget. None of the four numbers ever goes back. */
@@ -19,4 +25,10 @@ export interface DurableState {
   readonly checkpoint: Op;
   /** Ids of the undecided end: of a settled log as of its installation, of an unsettled one frozen at leaving. Ascending, at most P + 1. */
   readonly suffix: readonly DurableSuffixEntry[];
+  /** Durable checkpoints, newest first, at most two; the log reaches back to the last of them. */
+  readonly checkpoints: readonly CheckpointRef[];
+  /** The newest checkpoint that a replication quorum is known to have alike. Null: none yet. */
+  readonly stable: CheckpointMark | null;
+  /** Ops between two checkpoints. Fixed at format, the same on all replicas. */
+  readonly checkpointInterval: number;
 }

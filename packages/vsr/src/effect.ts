@@ -1,4 +1,13 @@
-import type { Checksum, ClientId, Op, Prepare, ReplicaId, Timestamp } from '@kimberlite/base';
+import type {
+  CheckpointRef,
+  Checksum,
+  ClientId,
+  Op,
+  Prepare,
+  PrepareHeader,
+  ReplicaId,
+  Timestamp,
+} from '@kimberlite/base';
 import type { ClientReply } from './client.ts';
 import type { DurableState } from './durable-state.ts';
 import type { TimerName } from './event.ts';
@@ -15,6 +24,29 @@ export type Effect =
   | { readonly type: 'write-to-log'; readonly prepare: Prepare }
   /** The superblock. One at a time; answered by `superblock-written`. */
   | { readonly type: 'flush-to-disk'; readonly sequence: number; readonly state: DurableState }
+  /** Draws the content as the disk can take it, and syncs it. One at a time; answered by `checkpoint-written`. */
+  | { readonly type: 'write-checkpoint'; readonly header: PrepareHeader; readonly content: Iterator<Uint8Array> }
+  /**
+   * Of a checkpoint that is here; the part behind the last is the manifest. Answered by `checkpoint-part-read`, which
+   * says again for whom it is: a peer, or this replica (null).
+   */
+  | {
+      readonly type: 'read-checkpoint-part';
+      readonly ref: CheckpointRef;
+      readonly part: number;
+      readonly to: ReplicaId | null;
+    }
+  /** Makes room for a checkpoint that comes from peers. Answered by `checkpoint-receiving`. */
+  | { readonly type: 'receive-checkpoint'; readonly ref: CheckpointRef; readonly manifest: Uint8Array }
+  /** Answered by `checkpoint-part-stored`. */
+  | {
+      readonly type: 'store-checkpoint-part';
+      readonly ref: CheckpointRef;
+      readonly part: number;
+      readonly bytes: Uint8Array;
+    }
+  /** The log below `op` and all checkpoints but these may go. Never answered. */
+  | { readonly type: 'trim-log'; readonly op: Op; readonly keep: readonly CheckpointRef[] }
   /** Answered by `prepare-read`. */
   | { readonly type: 'read-from-log'; readonly op: Op; readonly id: Checksum }
   | { readonly type: 'notify-client'; readonly client: ClientId; readonly reply: ClientReply }

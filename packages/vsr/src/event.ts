@@ -1,4 +1,4 @@
-import type { Checksum, Op, Prepare } from '@kimberlite/base';
+import type { CheckpointRef, Checksum, Op, Prepare, ReplicaId } from '@kimberlite/base';
 import type { ClientQuery, ClientRequest } from './client.ts';
 import type { Message } from './message.ts';
 
@@ -14,6 +14,7 @@ export type TimerName =
   | 'request-start-view'
   | 'repair'
   | 'ping'
+  | 'sync'
   | 'stop';
 
 /** The clocks as the host read them just before the event. */
@@ -39,5 +40,28 @@ export type Event =
   | { readonly type: 'superblock-written'; readonly sequence: number }
   /** Null: the slot does not hold an intact prepare with that id. */
   | { readonly type: 'prepare-read'; readonly op: Op; readonly id: Checksum; readonly prepare: Prepare | null }
+  /** Null: there was no space for it, and nothing is left of it. */
+  | { readonly type: 'checkpoint-written'; readonly op: Op; readonly ref: CheckpointRef | null }
+  /** Null: that part is not here intact. `to` is the effect's. */
+  | {
+      readonly type: 'checkpoint-part-read';
+      readonly ref: CheckpointRef;
+      readonly part: number;
+      readonly to: ReplicaId | null;
+      readonly bytes: Uint8Array | null;
+    }
+  /** Parts not here yet. Null: that was not the manifest of that checkpoint, or there is no space. */
+  | {
+      readonly type: 'checkpoint-receiving';
+      readonly checksum: Checksum;
+      readonly missing: readonly number[] | null;
+    }
+  /** False: it is not what the manifest says, or there is no space. */
+  | {
+      readonly type: 'checkpoint-part-stored';
+      readonly checksum: Checksum;
+      readonly part: number;
+      readonly stored: boolean;
+    }
   /** The operator wants this replica to stop: refuse new work and, as primary, hand over first. */
   | { readonly type: 'stop' };

@@ -1,5 +1,6 @@
 import { type Checksum, op as toOp, type Prepare, view as toView } from '@kimberlite/base';
 import { send } from './send.ts';
+import { keepWritten } from './checkpoint.ts';
 import { commitByAcks, countAck } from './commit.ts';
 import { bodyAt, idAt, isDurableAt, isNormalPrimary, primaryOf, type Replica, setEntry, slotAt } from './replica.ts';
 
@@ -58,13 +59,15 @@ export function onLogWritten<S>(r: Replica<S>, op: number, id: Checksum): void {
     return;
   }
   r.damaged.delete(op);
+  keepWritten(r);
   acknowledge(r, op);
   forgetApplied(r, op);
 }
 
 /** Says that the prepare at `op` is durable here, if it is and the view lets this replica speak. */
 export function acknowledge<S>(r: Replica<S>, op: number): void {
-  if (r.status !== 'normal' || op > r.head || !isDurableAt(r, op)) return;
+  // Until a fetched checkpoint is durable, this replica's acks mean nothing.
+  if (r.status !== 'normal' || r.syncing !== null || op > r.head || !isDurableAt(r, op)) return;
   const id = idAt(r, op);
   if (id === null) return;
   if (isNormalPrimary(r)) {
@@ -80,7 +83,7 @@ export function acknowledge<S>(r: Replica<S>, op: number): void {
     op: toOp(op),
     id,
     round: r.roundSeen,
-    checkpoint: toOp(r.checkpoint),
+    checkpoint: r.durable.checkpoint,
     report: r.report,
   });
 }

@@ -1,4 +1,5 @@
-import type { Checksum, Op, Prepare, PrepareHeader, ReplicaId, Timestamp, View } from '@kimberlite/base';
+import type { CheckpointRef, Checksum, Op, Prepare, PrepareHeader, ReplicaId, Timestamp, View } from '@kimberlite/base';
+import type { CheckpointMark } from './durable-state.ts';
 
 // Messages between replicas. `view` is always the sender's durable view, except in repair messages,
 // which carry none: a prepare is asked for and accepted by (op, id) alone.
@@ -51,6 +52,10 @@ export interface HeartbeatMessage extends Envelope {
   readonly commit: Op;
   readonly round: number;
   readonly report: StateReport | null;
+  /** The newest checkpoint that a replication quorum has alike, as far as the primary knows. */
+  readonly stable: CheckpointMark | null;
+  /** The primary's log begins behind this op. */
+  readonly trimmed: Op;
 }
 
 export interface HeartbeatOkMessage extends Envelope {
@@ -58,7 +63,8 @@ export interface HeartbeatOkMessage extends Envelope {
   readonly number: number;
   readonly round: number;
   readonly commit: Op;
-  readonly checkpoint: Op;
+  /** The newest durable one. */
+  readonly checkpoint: CheckpointMark | null;
   readonly report: StateReport | null;
 }
 
@@ -142,6 +148,42 @@ export interface RepairPrepareMessage {
   readonly prepare: Prepare;
 }
 
+/** Asks everybody for the checkpoints they have. */
+export interface RequestCheckpointMessage {
+  readonly type: 'request-checkpoint';
+  readonly from: ReplicaId;
+}
+
+export interface CheckpointOffer {
+  readonly ref: CheckpointRef;
+  /** The sender knows that a replication quorum had this one. */
+  readonly stable: boolean;
+}
+
+export interface CheckpointOfferMessage {
+  readonly type: 'checkpoint-offer';
+  readonly from: ReplicaId;
+  /** Durable and, as far as known, intact; newest first. */
+  readonly offers: readonly CheckpointOffer[];
+}
+
+/** The part behind the last is the manifest. */
+export interface RequestCheckpointPartMessage {
+  readonly type: 'request-checkpoint-part';
+  readonly from: ReplicaId;
+  readonly checksum: Checksum;
+  readonly part: number;
+}
+
+export interface CheckpointPartMessage {
+  readonly type: 'checkpoint-part';
+  readonly from: ReplicaId;
+  readonly checksum: Checksum;
+  readonly part: number;
+  /** Null: not here, or no longer intact. */
+  readonly bytes: Uint8Array | null;
+}
+
 export type Message =
   | PrepareMessage
   | PrepareOkMessage
@@ -156,6 +198,10 @@ export type Message =
   | RequestHeadersMessage
   | HeadersMessage
   | RequestPrepareMessage
-  | RepairPrepareMessage;
+  | RepairPrepareMessage
+  | RequestCheckpointMessage
+  | CheckpointOfferMessage
+  | RequestCheckpointPartMessage
+  | CheckpointPartMessage;
 
 export type MessageType = Message['type'];

@@ -1,4 +1,5 @@
 import { assert, op as toOp, pipelineMax, view as toView } from '@kimberlite/base';
+import { noteStable, ownMark, report } from './checkpoint.ts';
 import { clockVerdict } from './clock.ts';
 import { commitByAcks, commitByMessage, countAck } from './commit.ts';
 import { acknowledge, takeBody } from './log-writes.ts';
@@ -19,6 +20,7 @@ import {
   setEntry,
 } from './replica.ts';
 import { armTimer, broadcast, disarm, otherReplicas, send, setTimer } from './send.ts';
+import { watchForTrimmedLog } from './state-sync.ts';
 import { backedOff, heartbeatTimeoutMs, jittered } from './timeouts.ts';
 import { askForStartView, setHeartbeatTimeout, voteToLeave } from './view-change.ts';
 
@@ -118,10 +120,13 @@ export function onHeartbeat<S>(r: Replica<S>, m: HeartbeatMessage): void {
     number: m.number,
     round: r.roundSeen,
     commit: toOp(r.commit),
-    checkpoint: toOp(r.checkpoint),
+    checkpoint: ownMark(r),
     report: r.report,
   });
+  noteStable(r, m.stable);
+  r.checkpointing.primaryTrimmed = m.trimmed;
   commitByMessage(r, m.commit);
+  watchForTrimmedLog(r);
   if (m.commit > r.head) askForStartView(r, m.view);
   else startRepair(r);
 }
@@ -146,7 +151,9 @@ export function onPrepareOk<S>(r: Replica<S>, m: PrepareOkMessage): void {
 }
 
 export function onHeartbeatOk<S>(r: Replica<S>, m: HeartbeatOkMessage): void {
-  if (hearBackup(r, m.from, m.view)) onRoundEcho(r, m.from, m.round);
+  if (!hearBackup(r, m.from, m.view)) return;
+  report(r, m.from, m.checkpoint);
+  onRoundEcho(r, m.from, m.round);
 }
 
 /** Notes that a replica in this view can be heard. False when the message is of no use to this primary (pitfall 12). */
@@ -179,6 +186,8 @@ export function sendHeartbeat<S>(r: Replica<S>): void {
     commit: toOp(r.commit),
     round: r.startedRound,
     report: r.report,
+    stable: r.checkpointing.stable,
+    trimmed: toOp(r.checkpointing.trimmed),
   });
 }
 
@@ -197,7 +206,7 @@ export function onHeartbeatTimer<S>(r: Replica<S>): void {
  * everybody. Another may have applied it already and can serve.
  */
 function forfeitIfStuck<S>(r: Replica<S>): void {
-  if (r.applied === r.commit || r.applied !== r.progress.applied) {
+  if ((r.applied === r.commit && r.stateLoaded) || r.applied !== r.progress.applied) {
     r.progress = { applied: r.applied, atUs: r.now };
     if (!r.stopping) r.voted = false;
   } else if (r.now - r.progress.atUs >= r.timing.forfeitMs * 1000) {

@@ -15,6 +15,7 @@ import {
 } from '@kimberlite/base';
 import { replyOutcome, replySession } from './apply.ts';
 import { decodeBatch, emptyBatchBytes, encodeBatch, requestBytes } from './batch.ts';
+import { checkpointsLag } from './checkpoint.ts';
 import type { ClientRequest, RefusalReason } from './client.ts';
 import { clockVerdict, nextTimestamp } from './clock.ts';
 import { takeBody } from './log-writes.ts';
@@ -153,7 +154,13 @@ function raiseNext<S>(r: Replica<S>, admission: Admission, floor: number): void 
 
 /** Starts prepares while there is room: at once when idle, in ever larger batches when busy. */
 export function startPrepares<S>(r: Replica<S>): void {
-  while (isNormalPrimary(r) && r.serving && r.queue.length > 0 && r.head - r.commit < pipelineMax) {
+  while (
+    isNormalPrimary(r) &&
+    r.serving &&
+    r.queue.length > 0 &&
+    r.head - r.commit < pipelineMax &&
+    !checkpointsLag(r)
+  ) {
     const timestamp = nextTimestamp(r);
     if (timestamp === null) return refuseQueued(r, 'clock-unsynchronized');
     const body = encodeBatch(takeBatch(r));
@@ -199,7 +206,7 @@ export const prepareMessage = <S>(r: Replica<S>, prepare: Prepare) => ({
 
 /** Indexes the log above the applied op, inherited ops included, before anything is admitted (pitfall 56). */
 export function openAdmission<S>(r: Replica<S>): void {
-  if (!isNormalPrimary(r) || r.serving || r.applied < r.commit) return;
+  if (!isNormalPrimary(r) || r.serving || r.applied < r.commit || !r.stateLoaded) return;
   if (r.head > r.applied) r.mark('inherited-requests-indexed');
   for (let op = r.applied + 1; op <= r.head; op++) {
     const prepare = r.bodies.get(op);

@@ -19,6 +19,8 @@ export function onClientQueries<S>(r: Replica<S>, queries: readonly ClientQuery[
 
 function onClientQuery<S>(r: Replica<S>, query: ClientQuery): void {
   const { level } = query;
+  // The state is still being read from a checkpoint, or fetched.
+  if (!r.stateLoaded) return refuseQuery(r, query, 'recovering');
   switch (level.type) {
     case 'local':
       return answer(
@@ -142,7 +144,9 @@ export function onRequestApplied<S>(r: Replica<S>, op: number, request: ClientRe
   for (const sequence of waiting) {
     const q = r.queries.get(sequence);
     if (q === undefined) continue;
-    const captured = op >= q.needed ? { state: r.state, op, timestamp: r.appliedTimestamp } : null;
+    // An inherited op may have been acknowledged by the primary before: others may know of all that is in it.
+    const isWhole = op >= q.needed && op > r.inherited;
+    const captured = isWhole ? { state: r.state, op, timestamp: r.appliedTimestamp } : null;
     if (captured === null) r.queriesBehind.add(sequence);
     r.queries.set(sequence, { ...q, ordered: true, captured });
   }

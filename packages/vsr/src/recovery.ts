@@ -2,6 +2,7 @@ import { assert, pipelineMax } from '@kimberlite/base';
 import { advanceApply } from './apply.ts';
 import { onPingTimer } from './clock.ts';
 import { extendLinks } from './repair.ts';
+import { beginLoading } from './state-load.ts';
 import { dropEntry, emptySlot, idAt, isPrimary, type Replica, setEntry } from './replica.ts';
 import { setTimer } from './send.ts';
 import { heartbeatTimeoutMs, jittered } from './timeouts.ts';
@@ -55,6 +56,8 @@ export function onStart<S>(r: Replica<S>): void {
   onPingTimer(r);
   restart(r, row.action);
   r.recovered = { slots: [], head: r.recovered.head, headCertain: r.recovered.headCertain };
+  const [newest] = r.checkpointing.refs;
+  if (newest !== undefined) beginLoading(r, newest, 'boot');
   advanceApply(r);
 }
 
@@ -96,11 +99,13 @@ function loadLog<S>(r: Replica<S>): void {
     if (state === 'faulty') r.mark('damage-found-at-boot');
     if (id !== null) setEntry(r, op, id, header);
   }
-  for (const { op, id, header } of r.suffix) if (id !== null && op <= head) setEntry(r, op, id, header);
+  for (const { op, id, header } of r.suffix) {
+    if (id !== null && op <= head && op > r.logLow) setEntry(r, op, id, header);
+  }
   r.head = head;
   r.linkedLow = head;
   // Every primary kept its head within P of its commit number, so everything further down is committed.
-  r.commit = Math.max(r.durable.commit, head - pipelineMax);
+  r.commit = Math.max(r.durable.commit, head - pipelineMax, r.durable.checkpoint);
   r.replayUntil = r.commit;
   assert(r.commit <= head, () => `op ${r.commit} was committed, but the log ends at ${head}`);
   linkDown(r);
@@ -112,15 +117,16 @@ function loadLog<S>(r: Replica<S>): void {
  * where links lead to it: an older one that was never replaced gives way, and below a break nothing is known.
  */
 function linkDown<S>(r: Replica<S>): void {
-  const anchor = r.suffix[0]?.op ?? 1;
+  const lowest = r.logLow + 1;
+  const anchor = Math.max(lowest, r.suffix[0]?.op ?? lowest);
   let linked = anchor;
-  while (linked > 1) {
+  while (linked > lowest) {
     const parent = r.log.get(linked)?.header?.parent ?? null;
     if (parent === null || idAt(r, linked - 1) !== parent) break;
     linked--;
   }
-  if (linked > 1) r.mark('broken-chain-dropped');
-  for (let op = 1; op < Math.min(linked, r.head); op++) dropEntry(r, op);
+  if (linked > lowest) r.mark('broken-chain-dropped');
+  for (let op = lowest; op < Math.min(linked, r.head); op++) dropEntry(r, op);
   extendLinks(r);
 }
 

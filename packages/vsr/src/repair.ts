@@ -55,15 +55,20 @@ export function extendLinks<S>(r: Replica<S>): void {
 /** Asks for whatever is missing, as far as the bounds allow. */
 export function startRepair<S>(r: Replica<S>): void {
   if (!mayRepair(r)) return;
-  if (r.linkedLow > r.applied + 1) fetchHeaders(r);
+  // What is below a checkpoint that is being fetched is gone from the others' logs.
+  if (r.linkedLow > r.applied + 1 && r.syncing === null) fetchHeaders(r);
   const load = new Map<number, number>();
   for (const { peer } of r.fetches.values()) load.set(peer, (load.get(peer) ?? 0) + 1);
   // The undecided end first: commits wait for it.
   for (let op = r.commit + 1; op <= r.head; op++) fetchBody(r, op, load);
+  if (r.syncing === null && r.stateLoaded) fetchCommitted(r, load);
+  if (r.damaged.size > 0 || r.fetches.size > 0 || r.headerFetch !== null || r.applied < r.commit) armRepairTimer(r);
+}
+
+function fetchCommitted<S>(r: Replica<S>, load: Map<number, number>): void {
   const last = Math.min(r.commit, r.applied + repairWindow);
   for (let op = Math.max(r.applied + 1, r.linkedLow); op <= last; op++) fetchBody(r, op, load);
   for (const op of r.damaged) fetchBody(r, op, load);
-  if (r.damaged.size > 0 || r.fetches.size > 0 || r.headerFetch !== null || r.applied < r.commit) armRepairTimer(r);
 }
 
 const armRepairTimer = <S>(r: Replica<S>): void => armTimer(r, 'repair', jittered(r, r.timing.repairMs));
@@ -221,6 +226,8 @@ function keepRead<S>(r: Replica<S>, prepare: Prepare): void {
 
 /** Rot: the slot is marked, and what it held is repaired from peers; never truncated, never nacked (pitfall 22). */
 function onUnreadable<S>(r: Replica<S>, op: number, id: Checksum): void {
+  // Up to a checkpoint the log may be gone, and nothing needs it.
+  if (op <= r.logLow) return;
   const slot = slotAt(r, op);
   // No longer intact: its name will not make it durable any more.
   if (slot.found?.id === id) r.slots.set(op, { durable: null, writing: slot.writing, faulty: true });

@@ -13,6 +13,7 @@ import {
   rootHeader,
   seedRandom,
 } from '@kimberlite/base';
+import { type Checkpointing, createCheckpointing } from './checkpoint.ts';
 import type { ClientQuery, ClientRequest } from './client.ts';
 import type { ClockSample } from './clock.ts';
 import type { ReplicaMark } from './coverage.ts';
@@ -22,7 +23,9 @@ import type { ClockReading } from './event.ts';
 import type { DoViewChangeMessage, PrepareMessage, StateReport } from './message.ts';
 import { type Quorums, quorumsOf, type ReplicaSet } from './quorum.ts';
 import type { SessionEntry } from './sessions.ts';
+import type { Loading } from './state-load.ts';
 import type { StateMachine } from './state-machine.ts';
+import type { Syncing } from './state-sync.ts';
 import { defaultTiming, type Timing } from './timeouts.ts';
 
 /** One op of the log as this replica believes it: what belongs at that op, wherever the body may be. */
@@ -148,8 +151,9 @@ export interface Replica<S> {
   /** Id and timestamp of the applied op: the next one must link to it. */
   appliedId: Checksum;
   appliedTimestamp: number;
-  /** Op of the newest durable checkpoint. Never goes back. */
+  /** Op of the newest checkpoint. Never goes back. */
   checkpoint: number;
+  readonly checkpointing: Checkpointing<S>;
   /** Of a settled log, as it was installed; of an unsettled one, frozen when the log view was left (pitfall 52). */
   suffix: readonly DurableSuffixEntry[];
 
@@ -267,6 +271,10 @@ export interface Replica<S> {
   walks: Map<number, HeaderWalk>;
 
   // State machine.
+  /** False while the checkpoint that `applied` belongs to is being read or fetched: nothing is applied or served. */
+  stateLoaded: boolean;
+  loading: Loading<S> | null;
+  syncing: Syncing<S> | null;
   state: S;
   sessions: Map<ClientId, SessionEntry>;
   /** Bytes of the outcomes in `sessions`. At most `sessionTableBytesMax` between two requests. */
@@ -320,6 +328,10 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
   const { durable, recovered, hasher, cluster, replicaCount } = options;
   assert(options.replica < replicaCount, 'the replica is one of the cluster');
   const root = rootHeader(cluster, hasher);
+  const { checkpoints, stable, checkpointInterval: interval } = durable;
+  // What the state goes on from, and what the log goes back to.
+  const from = checkpoints[0]?.header ?? root;
+  const base = checkpoints.at(-1)?.header ?? root;
   return {
     cluster,
     self: replicaId(options.replica),
@@ -334,25 +346,26 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     status: 'recovering-head',
     view: durable.view,
     logView: durable.logView,
-    head: 0,
-    commit: 0,
-    applied: 0,
-    appliedId: root.id,
-    appliedTimestamp: 0,
+    head: base.op,
+    commit: base.op,
+    applied: from.op,
+    appliedId: from.id,
+    appliedTimestamp: from.timestamp,
     checkpoint: durable.checkpoint,
+    checkpointing: createCheckpointing({ interval, refs: checkpoints, stable, replicaCount }),
     suffix: durable.suffix,
     durable,
     flushing: null,
     flushSequence: 0,
     flushWanted: false,
-    log: new Map([[0, { id: root.id, header: root }]]),
-    logLow: 0,
-    linkedLow: 0,
-    slots: new Map([[0, { durable: root.id, writing: null, faulty: false }]]),
+    log: new Map([[base.op as number, { id: base.id, header: base }]]),
+    logLow: base.op,
+    linkedLow: base.op,
+    slots: new Map([[base.op as number, { durable: base.id, writing: null, faulty: false }]]),
     bodies: new Map(),
     unwritten: new Set(),
     stash: new Map(),
-    timestamp: 0,
+    timestamp: from.timestamp,
     acks: new Map(),
     sent: new Map(),
     inherited: 0,
@@ -397,6 +410,9 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     misses: Array.from({ length: replicaCount }, () => 0),
     reads: new Map(),
     walks: new Map(),
+    stateLoaded: checkpoints.length === 0,
+    loading: null,
+    syncing: null,
     state: options.stateMachine.initial(),
     sessions: new Map(),
     outcomeBytes: 0,

@@ -37,7 +37,7 @@ export interface SessionEntry {
 
 /** What an outcome costs beside its body. */
 const outcomeOverheadBytes = 256;
-const sizeOfOutcome = (outcome: Outcome): number => outcome.body.length + outcomeOverheadBytes;
+export const sizeOfOutcome = (outcome: Outcome): number => outcome.body.length + outcomeOverheadBytes;
 
 /** What Table G asks about a request. */
 export interface SessionFacts {

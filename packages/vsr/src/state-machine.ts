@@ -1,4 +1,4 @@
-import type { Checksum, ClientId, Op, SessionNumber, Timestamp } from '@kimberlite/base';
+import type { Checksum, ClientId, Op, Result, SessionNumber, Timestamp } from '@kimberlite/base';
 
 /** One request of a committed op, as the state machine sees it. */
 export interface AppliedRequest {
@@ -17,6 +17,16 @@ export interface Applied<State> {
   readonly reply: Uint8Array;
   /** Handed on to the host unread, in order. */
   readonly effects: readonly unknown[];
+  /** The op it is part of becomes an extra checkpoint op. */
+  readonly checkpoint?: true;
+}
+
+/** Puts a state together from bytes that come in pieces. Total: what is damaged is an error. */
+export interface StateDecoder<State> {
+  /** The next bytes, which are not kept. After an error every call gives it again. */
+  readonly push: (bytes: Uint8Array) => Result<void, string>;
+  /** Says that all bytes have come; the decoder is of no use afterwards. */
+  readonly finish: () => Result<State, string>;
 }
 
 /**
@@ -32,4 +42,8 @@ export interface StateMachine<State> {
   readonly position: (state: State) => number;
   /** Hex digest of the state, maintained incrementally; equal on all replicas at equal ops. */
   readonly stateHash: (state: State) => string;
+  /** Canonical bytes of the state, drawn lazily; equal states give equal bytes. */
+  readonly encode: (state: State) => Iterable<Uint8Array>;
+  /** Gives a state back from what `encode` wrote, in pieces of any size. Total. */
+  readonly decoder: () => StateDecoder<State>;
 }

@@ -23,7 +23,8 @@ export interface ReplicaStatus {
 
 /** What `status` prints. `recovering`: normal, but still replaying what its log held at the boot. */
 export function replicaStatus<S>(r: Replica<S>): ReplicaStatus {
-  const replaying = r.status === 'normal' && r.applied < r.replayUntil;
+  const behind = !r.stateLoaded || r.syncing !== null || r.applied < r.replayUntil;
+  const replaying = r.status === 'normal' && behind;
   return {
     status: replaying ? 'recovering' : r.status,
     role: r.status === 'normal' ? (isPrimary(r) ? 'primary' : 'backup') : null,
@@ -32,7 +33,7 @@ export function replicaStatus<S>(r: Replica<S>): ReplicaStatus {
     op: r.head,
     commit: r.commit,
     applied: r.applied,
-    checkpoint: r.checkpoint,
+    checkpoint: r.durable.checkpoint,
     position: r.machine.position(r.state),
     stateHash: r.machine.stateHash(r.state),
     stateHashOp: r.applied,

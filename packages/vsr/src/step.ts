@@ -1,4 +1,5 @@
 import { unreachable } from '@kimberlite/base';
+import { onCheckpointWritten } from './checkpoint.ts';
 import { onPing, onPingTimer, onPong } from './clock.ts';
 import type { Effect } from './effect.ts';
 import type { ClockReading, Event, TimerName } from './event.ts';
@@ -27,6 +28,16 @@ import {
   onRequestPrepare,
 } from './repair.ts';
 import { readClock, type Replica } from './replica.ts';
+import { onCheckpointPartRead } from './state-load.ts';
+import {
+  onCheckpointOffer,
+  onCheckpointPart,
+  onCheckpointPartStored,
+  onCheckpointReceiving,
+  onRequestCheckpoint,
+  onRequestCheckpointPart,
+  onSyncTimer,
+} from './state-sync.ts';
 import { handOver, onStop } from './stop.ts';
 import { onSuperblockWritten } from './superblock.ts';
 import {
@@ -76,6 +87,14 @@ function onEvent<S>(r: Replica<S>, event: Event): void {
       return onSuperblockWritten(r, event.sequence);
     case 'prepare-read':
       return onPrepareRead(r, event.op, event.id, event.prepare);
+    case 'checkpoint-written':
+      return onCheckpointWritten(r, event.op, event.ref);
+    case 'checkpoint-part-read':
+      return onCheckpointPartRead(r, event);
+    case 'checkpoint-receiving':
+      return onCheckpointReceiving(r, event.checksum, event.missing);
+    case 'checkpoint-part-stored':
+      return onCheckpointPartStored(r, event.checksum, event.part, event.stored);
     case 'stop':
       return onStop(r);
     default:
@@ -114,6 +133,14 @@ function onMessage<S>(r: Replica<S>, m: Message): void {
       return onRequestPrepare(r, m);
     case 'repair-prepare':
       return onRepairPrepare(r, m);
+    case 'request-checkpoint':
+      return onRequestCheckpoint(r, m);
+    case 'checkpoint-offer':
+      return onCheckpointOffer(r, m);
+    case 'request-checkpoint-part':
+      return onRequestCheckpointPart(r, m);
+    case 'checkpoint-part':
+      return onCheckpointPart(r, m);
     default:
       return unreachable(m);
   }
@@ -141,6 +168,8 @@ function onTimer<S>(r: Replica<S>, timer: TimerName): void {
       return onRepairTimer(r);
     case 'ping':
       return onPingTimer(r);
+    case 'sync':
+      return onSyncTimer(r);
     case 'stop':
       return handOver(r);
     default:

@@ -1,17 +1,28 @@
 import { assert, op as toOp, view as toView } from '@kimberlite/base';
+import { onCheckpointDurable } from './checkpoint.ts';
 import type { DurableState } from './durable-state.ts';
 import { writeWaiting } from './log-writes.ts';
 import type { Replica } from './replica.ts';
+import { onSyncDurable } from './state-sync.ts';
 import { onViewDurable } from './view-change.ts';
 
 // The superblock: one write at a time, and nothing that speaks for a view leaves before that view is in it (pitfalls 4, 21).
 
+/**
+ * In the middle of a view the suffix is that of its beginning, and the log on the disk may end below what others have
+ * committed: then no more of it is claimed than the checkpoint, whose op is durable here.
+ */
+const commitClaimed = <S>(r: Replica<S>): number => (r.status === 'normal' ? r.checkpoint : r.commit);
+
 const wanted = <S>(r: Replica<S>): DurableState => ({
   view: toView(r.view),
   logView: toView(r.logView),
-  commit: toOp(Math.max(r.commit, r.durable.commit)),
+  commit: toOp(Math.max(commitClaimed(r), r.durable.commit)),
   checkpoint: toOp(r.checkpoint),
   suffix: r.suffix,
+  checkpoints: r.checkpointing.refs,
+  stable: r.checkpointing.stable,
+  checkpointInterval: r.checkpointing.interval,
 });
 
 /** Writes view, log view and suffix as they are now, as soon as the write in flight is done. */
@@ -35,9 +46,12 @@ export function flush<S>(r: Replica<S>): void {
 
 export function onSuperblockWritten<S>(r: Replica<S>, sequence: number): void {
   if (r.flushing === null || r.flushing.sequence !== sequence) return;
+  const { checkpoint, stable } = r.durable;
   r.durable = r.flushing.state;
   r.flushing = null;
   if (r.flushWanted) flush(r);
   writeWaiting(r);
+  if (r.durable.checkpoint > checkpoint || r.durable.stable !== stable) onCheckpointDurable(r);
+  onSyncDurable(r);
   onViewDurable(r);
 }

@@ -41,6 +41,7 @@ import {
 } from './replica.ts';
 import { select } from './select.ts';
 import { broadcast, cancelTimer, send, setTimer } from './send.ts';
+import { installReady } from './state-sync.ts';
 import { finishStop } from './stop.ts';
 import { flush } from './superblock.ts';
 import { backedOff, heartbeatTimeoutMs, jittered } from './timeouts.ts';
@@ -222,7 +223,7 @@ function doViewChange<S>(r: Replica<S>): DoViewChangeMessage {
     view: toView(r.view),
     logView: toView(r.logView),
     commit: toOp(r.commit),
-    checkpoint: toOp(r.checkpoint),
+    checkpoint: r.durable.checkpoint,
     head: toOp(r.suffix.at(-1)?.op ?? 0),
     timestamp: toTimestamp(r.timestamp),
     suffix,
@@ -261,7 +262,7 @@ function choose<S>(r: Replica<S>): void {
   const { replicaCount, quorums, mark } = r;
   const selection = select({ dvcs, replicaCount, quorums, pipelineMax, mark });
   if (selection.type === 'wait') return;
-  if (isFarBehind(r, selection.commit)) return enterView(r, r.view + 1);
+  if (isFarBehind(r, selection.commit) || lacksState(r)) return enterView(r, r.view + 1);
   const suffix = selection.suffix.map(({ op, id, header }) => ({ op: toOp(op), id, header }));
   installLog(r, suffix, selection.head, selection.commit);
   r.timestamp = Math.max(r.timestamp, selection.timestamp);
@@ -276,6 +277,9 @@ const forfeitBehindMax = 1024;
  */
 const isFarBehind = <S>(r: Replica<S>, commit: number): boolean =>
   (r.dvcs.get(r.self)?.head ?? 0) + forfeitBehindMax < commit;
+
+/** Row 5: its checkpoint is gone, and is being fetched. */
+const lacksState = <S>(r: Replica<S>): boolean => !r.stateLoaded && r.syncing !== null;
 
 /** Row 8: the bodies and headers of the undecided end, by id, from whoever has them. */
 function beginFetching<S>(r: Replica<S>): void {
@@ -338,7 +342,7 @@ function startViewMessage<S>(r: Replica<S>, nonce: string): StartViewMessage {
     view: toView(r.view),
     suffix,
     commit,
-    checkpoint: toOp(r.checkpoint),
+    checkpoint: r.durable.checkpoint,
     nonce,
   };
 }
@@ -427,6 +431,7 @@ function extend<S>(r: Replica<S>, m: StartViewMessage, head: number): void {
   stopAsking(r);
   takeStashed(r);
   commitByMessage(r, m.commit);
+  installReady(r);
   startRepair(r);
 }
 
@@ -506,6 +511,7 @@ export function becomeNormal<S>(r: Replica<S>): void {
   r.voted = false;
   cancelTimer(r, 'view-change');
   cancelTimer(r, 'do-view-change');
+  installReady(r);
   finishStop(r);
 }
 

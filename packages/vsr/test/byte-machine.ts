@@ -1,4 +1,4 @@
-import { op as toOp } from '@kimberlite/base';
+import { concatBytes, err, hexInto, ok, op as toOp, type Result, toHex } from '@kimberlite/base';
 import type { StateMachine } from '../src/index.ts';
 
 /** A list of everything applied, newest first; immutable, so that old states stay valid. */
@@ -20,6 +20,27 @@ const mix = (hash: number, text: string): number => {
   return h;
 };
 
+/** A line for each body and the hash behind it, oldest first. */
+function* encode(state: ByteState): Generator<Uint8Array> {
+  const states: ByteState[] = [];
+  for (let s: ByteState | null = state; s !== null && s.before !== null; s = s.before) states.push(s);
+  for (const { hash, body } of states.reverse()) yield bytesOf(`${hash} ${toHex(bytesOf(body))}\n`);
+}
+
+function decode(pieces: readonly Uint8Array[]): Result<ByteState, string> {
+  const lines = textOf(concatBytes(pieces)).split('\n');
+  if (lines.pop() !== '') return err('the last line is cut off');
+  let state = initial;
+  for (const line of lines) {
+    const [, hash, hex] = /^(\d+) ((?:[0-9a-f]{2})*)$/.exec(line) ?? [];
+    if (hash === undefined || hex === undefined) return err(`line ${state.position + 1} is no body`);
+    const body = new Uint8Array(hex.length / 2);
+    hexInto(hex, body, 0);
+    state = { position: state.position + 1, hash: Number(hash), body: textOf(body), before: state };
+  }
+  return ok(state);
+}
+
 /** Applies by remembering; rejects a body that begins with "bad", which is an outcome all the same. */
 export const byteMachine: StateMachine<ByteState> = {
   initial: () => initial,
@@ -33,6 +54,17 @@ export const byteMachine: StateMachine<ByteState> = {
   query: (state) => bytesOf(`${state.position} ${state.body}`),
   position: (state) => state.position,
   stateHash: (state) => state.hash.toString(16).padStart(8, '0'),
+  encode,
+  decoder: () => {
+    const pieces: Uint8Array[] = [];
+    return {
+      push: (bytes) => {
+        pieces.push(bytes.slice());
+        return ok(undefined);
+      },
+      finish: () => decode(pieces),
+    };
+  },
 };
 
 export const bodiesOf = (state: ByteState): readonly string[] => {

@@ -17,6 +17,7 @@ const quiet = {
   rot: 0,
   crashAll: 0,
   ambush: 0,
+  checkpointInterval: 10_000,
   staysDown: true,
 };
 

@@ -1,6 +1,7 @@
 import type { Checksum, Prepare, PrepareHeader, RandomState, RecoveredLog, RecoveredSlot } from '@kimberlite/base';
 import { op as toOp, randomChance, randomInt } from '@kimberlite/base';
 import type { DurableState } from '../src/index.ts';
+import { TestCheckpoints } from './test-checkpoints.ts';
 
 // A disk as the protocol's fault model has it: per op a body and a header record kept elsewhere, written and synced
 // one after the other, and a superblock that changes atomically. Table D decides what a restart makes of it.
@@ -20,6 +21,7 @@ export type PendingWork =
 export class TestDisk {
   superblock: DurableState;
   readonly slots = new Map<number, DiskSlot>();
+  readonly checkpoints = new TestCheckpoints();
   pending: PendingWork[] = [];
 
   constructor(superblock: DurableState) {
@@ -69,18 +71,23 @@ export class TestDisk {
 
   /** Table D. */
   recover(): RecoveredLog {
-    const { view, logView, suffix } = this.superblock;
+    const { view, logView, suffix, checkpoints } = this.superblock;
+    const base: number = checkpoints.at(-1)?.header.op ?? 0;
+    for (const ref of checkpoints) {
+      if (!this.checkpoints.has(ref))
+        throw new Error(`the superblock names a checkpoint at op ${ref.header.op} that is not here`);
+    }
     for (const [, slot] of this.slots) {
       if (slot.header === 'bad' && slot.body !== null && slot.body !== 'bad') slot.header = slot.body.header;
     }
     const suffixHead = suffix.at(-1)?.op ?? 0;
-    let head: number = suffixHead;
+    let head: number = Math.max(suffixHead, base);
     let headCertain = true;
     const own = new Map<number, PrepareHeader>();
     if (view === logView) {
       const undecidable: number[] = [];
       for (const [op, { header, body }] of this.slots) {
-        if (op <= suffixHead) continue;
+        if (op <= suffixHead || op <= base) continue;
         const b = body === 'bad' ? null : (body?.header ?? null);
         const h = header === 'bad' ? null : header;
         if (b?.view === logView) own.set(op, b);
@@ -92,7 +99,7 @@ export class TestDisk {
     }
     const slots: RecoveredSlot[] = [];
     let link: Checksum | null = null;
-    for (let op = head; op >= 1; op--) {
+    for (let op = head; op > base; op--) {
       const wanted = suffix.find((entry) => entry.op === op);
       const id: Checksum | null = wanted?.id ?? own.get(op)?.id ?? link;
       const found = this.verdict(op, id);
@@ -101,6 +108,11 @@ export class TestDisk {
       link = header?.parent ?? null;
     }
     return { slots: slots.reverse(), head: toOp(head), headCertain };
+  }
+
+  /** Nothing below is read again. */
+  trim(op: number): void {
+    for (const known of this.slots.keys()) if (known < op) this.slots.delete(known);
   }
 
   private verdict(op: number, id: Checksum | null): { state: RecoveredSlot['state']; header: PrepareHeader | null } {

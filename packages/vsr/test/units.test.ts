@@ -1,5 +1,6 @@
 import {
   assert,
+  type CheckpointRef,
   type Checksum,
   type ClientId,
   clusterId,
@@ -22,6 +23,7 @@ import {
   type ClientRequest,
   cloneReplica,
   createReplica,
+  type DurableState,
   decodeBatch,
   decodeDurableState,
   encodeBatch,
@@ -175,11 +177,22 @@ describe('batch', () => {
 
 describe('durable state', () => {
   const root = rootHeader(cluster, sha256Hasher);
-  const state = {
+  const checkpoint = (at: number): CheckpointRef => ({
+    header: makePrepare(
+      { cluster, op: at, view: 1, parent: root.id, timestamp: 1, body: new Uint8Array(0) },
+      sha256Hasher,
+    ).header,
+    contentBytes: at * 1000,
+    checksum: `${at}`.padStart(32, 'c') as Checksum,
+  });
+  const state: DurableState = {
     view: view(7),
     logView: view(5),
-    commit: op(0),
-    checkpoint: op(0),
+    commit: op(9),
+    checkpoint: op(8),
+    checkpoints: [checkpoint(8), checkpoint(4)],
+    stable: { op: op(4), checksum: checkpoint(4).checksum },
+    checkpointInterval: 4,
     suffix: [
       { op: op(0), id: root.id, header: root },
       { op: op(1), id: 'a'.repeat(32) as Checksum, header: null },
@@ -195,7 +208,14 @@ describe('durable state', () => {
   });
   test('total', () => {
     const bytes = encodeDurableState(state);
+    // One that ends behind the suffix is from before there were checkpoints, and says that there is none.
     for (let end = 0; end < bytes.length; end++) expect(decodeDurableState(bytes.subarray(0, end)).ok).toBe(false);
+    const { checkpoints } = state;
+    for (const wrong of [[...checkpoints].reverse(), checkpoints.slice(1), []]) {
+      expect(decodeDurableState(encodeDurableState({ ...state, checkpoints: wrong })).ok).toBe(false);
+    }
+    const old = encodeDurableState(initialDurableState()).subarray(0, 40);
+    expect(decodeDurableState(old)).toEqual({ ok: true, value: initialDurableState() });
     expect(decodeDurableState(encodeDurableState({ ...state, logView: view(8) })).ok).toBe(false);
     expect(state.suffix.length).toBeLessThanOrEqual(pipelineMax + 1);
   });

@@ -7,8 +7,9 @@ const count = Number(process.env.WALK_COUNT ?? 150);
 test('random walks: no fork, nothing lost or doubled, no stale read, and calm in the end', {
   timeout: 3_600_000,
 }, () => {
-  const { failed, acknowledged } = runWalks(from, count);
+  const { failed, acknowledged, marks } = runWalks(from, count);
   for (const line of failed.slice(0, 5)) console.log(line);
   expect(failed.map((line) => line.split(':')[0])).toEqual([]);
+  if (process.env.WALK_MARKS) console.log(marks);
   expect(acknowledged).toBeGreaterThan(count);
 });

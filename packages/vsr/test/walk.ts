@@ -57,6 +57,8 @@ export interface WalkOptions {
    * down, the primary for long), or a replica has just spoken for a new view.
    */
   readonly ambush: number;
+  /** Ops between two checkpoints. */
+  readonly checkpointInterval: number;
   /** A crashed replica comes back only in calm. */
   readonly staysDown?: boolean;
 }
@@ -159,6 +161,7 @@ export class Walk {
   readonly committed = new Map<number, Checksum>();
   readonly hashes = new Map<number, string>();
   readonly cut = new Set<string>();
+  readonly marks = new Map<string, number>();
   nowUs = 1_000_000;
   trouble = true;
   acknowledged = 0;
@@ -177,7 +180,7 @@ export class Walk {
     this.random = seedRandom(options.seed);
     this.nodes = Array.from({ length: options.replicas }, (_, id) => ({
       id,
-      disk: new TestDisk(initialDurableState()),
+      disk: new TestDisk(initialDurableState(options.checkpointInterval)),
       replica: null,
       boot: 0,
       timers: new Map(),
@@ -276,6 +279,7 @@ export class Walk {
 
   private damage(node: Node): void {
     const ops = [...node.disk.slots.keys()];
+    if (randomChance(this.random, 0.3)) node.disk.checkpoints.damage();
     if (ops.length === 0) return;
     ops.sort((a, b) => a - b);
     const slot = node.disk.slot(randomPick(this.random, ops.slice(-4)));
@@ -334,6 +338,7 @@ export class Walk {
       nonce: `${node.id}.${node.boot}`,
       stateMachine: byteMachine,
       durable: node.disk.superblock,
+      mark: (name) => void this.marks.set(name, (this.marks.get(name) ?? 0) + 1),
       recovered,
     });
     this.event(node, { type: 'start' });
@@ -427,6 +432,39 @@ export class Walk {
           const { op, id } = effect;
           this.event(node, { type: 'prepare-read', op, id, prepare: node.disk.read(op, id) });
         });
+      case 'write-checkpoint': {
+        const { header, content } = effect;
+        // Drawn only at its end: what was captured must not have changed meanwhile.
+        return later(1000, 100_000, () => {
+          const ref = node.disk.checkpoints.write(header, content);
+          this.event(node, { type: 'checkpoint-written', op: header.op, ref });
+        });
+      }
+      case 'read-checkpoint-part': {
+        const { ref, part, to } = effect;
+        return later(50, 5000, () => {
+          const bytes = node.disk.checkpoints.read(ref, part);
+          this.event(node, { type: 'checkpoint-part-read', ref, part, to, bytes });
+        });
+      }
+      case 'receive-checkpoint': {
+        const { ref, manifest } = effect;
+        return later(50, 5000, () => {
+          const missing = node.disk.checkpoints.receive(ref, manifest);
+          this.event(node, { type: 'checkpoint-receiving', checksum: ref.checksum, missing });
+        });
+      }
+      case 'store-checkpoint-part': {
+        const { ref, part, bytes } = effect;
+        return later(50, 5000, () => {
+          const stored = node.disk.checkpoints.store(ref, part, bytes);
+          this.event(node, { type: 'checkpoint-part-stored', checksum: ref.checksum, part, stored });
+        });
+      }
+      case 'trim-log':
+        node.disk.trim(effect.op);
+        for (const op of node.intact.keys()) if (op < effect.op) node.intact.delete(op);
+        return node.disk.checkpoints.trim(effect.keep);
       case 'notify-client':
         // It has left: a crash of the sender does not take it back.
         this.agenda.add(this.nowUs + randomInt(this.random, 50, 2000), () => this.reply(effect.client, effect.reply));
@@ -458,7 +496,7 @@ export class Walk {
 
   private observe(node: Node): void {
     const r = node.replica;
-    if (r === null) return;
+    if (r === null || !r.stateLoaded) return;
     for (let op = Math.max(1, node.appliedSeen + 1, r.logLow); op <= r.applied; op++) {
       const id = r.log.get(op)?.id;
       if (id === undefined) continue;
@@ -688,6 +726,7 @@ export function optionsFor(seed: number): WalkOptions {
     crashEvery: randomPick(random, [0, 0.3, 1, 3]),
     cutEvery: randomPick(random, [0, 0, 0.5, 2]),
     pauseEvery: randomPick(random, [0, 0, 1, 3]),
+    checkpointInterval: randomPick(random, [4, 8, 8, 16, 10_000]),
     rot: replicas < 3 ? 0 : randomPick(random, [0, 0, 0.5]),
     crashAll: randomPick(random, [0, 0.1, 0.5]),
     ambush: randomPick(random, [0, 0, 0.02, 0.2]),

@@ -3,7 +3,9 @@ import {
   applyBatch,
   type ColumnType,
   type Command,
+  decoder,
   type Effect,
+  encodeChunks,
   initialState,
   type KernelError,
   type KernelState,
@@ -50,6 +52,8 @@ interface Run {
   state: KernelState;
   readonly outcomes: Outcome[];
   readonly effects: Effect[];
+  /** Whether a Checkpoint ran: one that is the repetition of an earlier one has no effect. */
+  checkpoint: boolean;
   /** Rows that the queries of this request looked at so far, and bytes of their answers. */
   examined: number;
   answerBytes: number;
@@ -64,7 +68,13 @@ function applyValid(run: Run, commands: readonly Command[], when: When, session:
   run.state = state;
   run.outcomes.push(...outcomes);
   // The notification is the reply; everything else is handed on.
-  for (const own of effects) for (const effect of own) if (effect.type !== 'NotifyClient') run.effects.push(effect);
+  for (const own of effects) {
+    for (const effect of own) {
+      if (effect.type === 'NotifyClient') continue;
+      if (effect.type === 'FlushToDisk') run.checkpoint = true;
+      run.effects.push(effect);
+    }
+  }
 }
 
 /**
@@ -115,14 +125,15 @@ function apply(
   request: AppliedRequest,
   admitted: readonly Command[] | undefined,
 ): Applied<KernelState> {
-  const run: Run = { state, outcomes: [], effects: [], examined: 0, answerBytes: 0 };
+  const run: Run = { state, outcomes: [], effects: [], checkpoint: false, examined: 0, answerBytes: 0 };
   if (admitted !== undefined) applyAll(run, admitted.map(ok), request);
   else {
     const commands = decodeCommands(request.body);
     if (commands.ok) applyAll(run, commands.value.map(validate), request);
     else reject(run, invalid(`The request cannot be read: ${commands.error.message}.`), request);
   }
-  return { state: run.state, reply: encodeOutcomes(run.outcomes), effects: run.effects };
+  const applied = { state: run.state, reply: encodeOutcomes(run.outcomes), effects: run.effects };
+  return run.checkpoint ? { ...applied, checkpoint: true } : applied;
 }
 
 /** Types of the columns of a user's table, as its schema has them; of a system table none. */
@@ -165,5 +176,7 @@ export function createKernelStateMachine(): KernelStateMachine {
     query,
     position: (state) => state.position,
     stateHash,
+    encode: encodeChunks,
+    decoder,
   };
 }

@@ -1,5 +1,7 @@
 import {
   assert,
+  checkpointPartBytes,
+  checkpointPartsMax,
   type Checksum,
   concatBytes,
   decodePrepare,
@@ -22,7 +24,7 @@ import {
   unreachable,
   type View,
 } from '@kimberlite/base';
-import type { Message, MessageType, StateReport, SuffixMark } from '@kimberlite/vsr';
+import type { CheckpointMark, CheckpointOffer, Message, MessageType, StateReport, SuffixMark } from '@kimberlite/vsr';
 import { frameHeaderBytes } from './frame.ts';
 import { headersPerMessageMax, peerTextBytesMax } from './limits.ts';
 import { type WireError, wireError } from './wire-error.ts';
@@ -45,8 +47,15 @@ const codes: { readonly [Type in MessageType]: number } = {
   headers: 12,
   'request-prepare': 13,
   'repair-prepare': 14,
+  'request-checkpoint': 15,
+  'checkpoint-offer': 16,
+  'request-checkpoint-part': 17,
+  'checkpoint-part': 18,
 };
 const typeOfCode = new Map(Object.entries(codes).map(([type, code]) => [code, type as MessageType]));
+
+/** A checkpoint in an offer: stable u8 · content u64 · checksum 16 · header. */
+const offerBytes = 1 + 8 + 16 + prepareHeaderBytes;
 
 /** Type u8, sender u8, and the fixed fields of the longest message. */
 const fixedBytesMax = 128;
@@ -62,6 +71,21 @@ function encodeReport(writer: FixedWriter, report: StateReport | null): void {
   if (report === null) return;
   writer.u64(report.op);
   encodeText(writer, report.hash);
+}
+
+function encodeCheckpointMark(writer: FixedWriter, mark: CheckpointMark | null): void {
+  writer.u8(mark === null ? 0 : 1);
+  if (mark !== null) writer.u64(mark.op).hex128(mark.checksum);
+}
+
+function encodeOffer({ ref, stable }: CheckpointOffer): Uint8Array {
+  const writer = new FixedWriter(offerBytes);
+  writer
+    .u8(stable ? 1 : 0)
+    .u64(ref.contentBytes)
+    .hex128(ref.checksum)
+    .raw(encodePrepareHeader(ref.header));
+  return writer.bytes;
 }
 
 function encodeMark(mark: SuffixMark): Uint8Array {
@@ -85,12 +109,14 @@ function encodeParts(message: Message, writer: FixedWriter): readonly Uint8Array
       encodeReport(writer, message.report);
       return [];
     case 'heartbeat':
-      writer.u64(message.view).u64(message.number).u64(message.commit).u64(message.round);
+      writer.u64(message.view).u64(message.number).u64(message.commit).u64(message.round).u64(message.trimmed);
       encodeReport(writer, message.report);
+      encodeCheckpointMark(writer, message.stable);
       return [];
     case 'heartbeat-ok':
-      writer.u64(message.view).u64(message.number).u64(message.round).u64(message.commit).u64(message.checkpoint);
+      writer.u64(message.view).u64(message.number).u64(message.round).u64(message.commit);
       encodeReport(writer, message.report);
+      encodeCheckpointMark(writer, message.checkpoint);
       return [];
     case 'ping':
       writer.u64(message.sentAtUs);
@@ -125,6 +151,20 @@ function encodeParts(message: Message, writer: FixedWriter): readonly Uint8Array
       return [];
     case 'repair-prepare':
       return [message.prepare.bytes];
+    case 'request-checkpoint':
+      return [];
+    case 'checkpoint-offer':
+      writer.u8(message.offers.length);
+      return message.offers.map(encodeOffer);
+    case 'request-checkpoint-part':
+      writer.hex128(message.checksum).u32(message.part);
+      return [];
+    case 'checkpoint-part':
+      writer
+        .hex128(message.checksum)
+        .u32(message.part)
+        .u8(message.bytes === null ? 0 : 1);
+      return message.bytes === null ? [] : [message.bytes];
     default:
       return unreachable(message);
   }
@@ -177,6 +217,36 @@ class MessageReader {
     if (flag > 1) this.fail('a flag is neither 0 nor 1');
     if (flag !== 1) return null;
     return { op: this.op(), hash: this.text() };
+  }
+  checkpointMark(): CheckpointMark | null {
+    const flag = this.fields.u8();
+    if (flag > 1) this.fail('a flag is neither 0 nor 1');
+    return flag === 1 ? { op: this.op(), checksum: this.id() } : null;
+  }
+  offers(): CheckpointOffer[] {
+    const count = this.fields.u8();
+    const offers: CheckpointOffer[] = [];
+    if (count * offerBytes !== this.fields.remaining)
+      this.fail('the list of checkpoints has another length than it says');
+    for (let i = 0; i < count && this.failure === null; i++) {
+      const flag = this.fields.u8();
+      if (flag > 1) this.fail('a flag is neither 0 nor 1');
+      const [contentBytes, checksum, header] = [this.fields.u64(), this.id(), this.header()];
+      if (contentBytes > checkpointPartBytes * checkpointPartsMax) this.fail('a checkpoint beyond its bound');
+      if (header !== null) offers.push({ ref: { header, contentBytes, checksum }, stable: flag === 1 });
+    }
+    return offers;
+  }
+  part(): number {
+    const part = this.fields.u32();
+    if (part > checkpointPartsMax) this.fail('a part beyond its bound');
+    return part;
+  }
+  /** The rest of the message, copied out of the frame; null where it says that there is nothing. */
+  partBytes(): Uint8Array | null {
+    const flag = this.fields.u8();
+    if (flag > 1) this.fail('a flag is neither 0 nor 1');
+    return flag === 1 ? new Uint8Array(this.fields.raw(this.fields.remaining)) : null;
   }
   /** The rest of the message as a prepare, copied out of the frame. */
   prepare(): Prepare | null {
@@ -236,12 +306,15 @@ function decodeFields(type: MessageType, from: ReplicaId, reader: MessageReader)
     }
     case 'heartbeat': {
       const [view, number, commit, round] = [reader.view(), fields.u64(), reader.op(), fields.u64()];
-      return { type, from, view, number, commit, round, report: reader.report() };
+      const trimmed = reader.op();
+      const report = reader.report();
+      return { type, from, view, number, commit, round, trimmed, report, stable: reader.checkpointMark() };
     }
     case 'heartbeat-ok': {
       const [view, number, round] = [reader.view(), fields.u64(), fields.u64()];
-      const [commit, checkpoint] = [reader.op(), reader.op()];
-      return { type, from, view, number, round, commit, checkpoint, report: reader.report() };
+      const commit = reader.op();
+      const report = reader.report();
+      return { type, from, view, number, round, commit, report, checkpoint: reader.checkpointMark() };
     }
     case 'ping':
       return { type, from, sentAtUs: fields.u64() };
@@ -283,6 +356,18 @@ function decodeFields(type: MessageType, from: ReplicaId, reader: MessageReader)
     case 'repair-prepare': {
       const prepare = reader.prepare();
       return prepare === null ? null : { type, from, prepare };
+    }
+    case 'request-checkpoint':
+      return { type, from };
+    case 'checkpoint-offer':
+      return { type, from, offers: reader.offers() };
+    case 'request-checkpoint-part': {
+      const [checksum, part] = [reader.id(), reader.part()];
+      return { type, from, checksum, part };
+    }
+    case 'checkpoint-part': {
+      const [checksum, part] = [reader.id(), reader.part()];
+      return { type, from, checksum, part, bytes: reader.partBytes() };
     }
     default:
       return unreachable(type);

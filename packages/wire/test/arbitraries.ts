@@ -1,4 +1,5 @@
 import {
+  checkpointPartsMax,
   type Checksum,
   type ClientId,
   type ClusterId,
@@ -37,11 +38,24 @@ const mark = fc
   .record({ header: fc.option(header), op, id: fc.option(id), present: fc.boolean(), nack: fc.boolean() })
   .map((m) => (m.header === null ? m : { ...m, op: m.header.op, id: m.header.id }));
 
+const checkpointMark = fc.option(fc.record({ op, checksum: id }));
+const checkpointRef = fc.record({ header, contentBytes: fc.nat(1_000_000), checksum: id });
+
 const of = <T extends Message['type']>(type: T) => fc.constant(type);
 export const peerMessage: fc.Arbitrary<Message> = fc.oneof(
   fc.record({ type: of('prepare'), from, view, commit: op, round: natural, prepare }),
   fc.record({ type: of('prepare-ok'), from, view, op, id, round: natural, checkpoint: op, report }),
-  fc.record({ type: of('heartbeat'), from, view, number: natural, commit: op, round: natural, report }),
+  fc.record({
+    type: of('heartbeat'),
+    from,
+    view,
+    number: natural,
+    commit: op,
+    round: natural,
+    report,
+    stable: checkpointMark,
+    trimmed: op,
+  }),
   fc.record({
     type: of('heartbeat-ok'),
     from,
@@ -49,7 +63,7 @@ export const peerMessage: fc.Arbitrary<Message> = fc.oneof(
     number: natural,
     round: natural,
     commit: op,
-    checkpoint: op,
+    checkpoint: checkpointMark,
     report,
   }),
   fc.record({ type: of('ping'), from, sentAtUs: natural }),
@@ -80,6 +94,20 @@ export const peerMessage: fc.Arbitrary<Message> = fc.oneof(
   fc.record({ type: of('headers'), from, headers: fc.array(header, { maxLength: 9 }) }),
   fc.record({ type: of('request-prepare'), from, op, id }),
   fc.record({ type: of('repair-prepare'), from, prepare }),
+  fc.record({ type: of('request-checkpoint'), from }),
+  fc.record({
+    type: of('checkpoint-offer'),
+    from,
+    offers: fc.array(fc.record({ ref: checkpointRef, stable: fc.boolean() }), { maxLength: 2 }),
+  }),
+  fc.record({ type: of('request-checkpoint-part'), from, checksum: id, part: fc.nat(checkpointPartsMax) }),
+  fc.record({
+    type: of('checkpoint-part'),
+    from,
+    checksum: id,
+    part: fc.nat(checkpointPartsMax),
+    bytes: fc.option(bytes),
+  }),
 );
 
 const session = as<SessionNumber>(natural);

@@ -1,5 +1,6 @@
 import {
   type ClientId,
+  concatBytes,
   type Op,
   replyBytesMax,
   sha256Hasher,
@@ -57,6 +58,39 @@ describe('the kernel over bytes', () => {
       });
     };
     expect(run(true)).toEqual(run(false));
+  });
+
+  it('makes an op a checkpoint op when a Checkpoint runs, and not when one is repeated', () => {
+    const insert: CommandInput = { type: 'Insert', tenantId: 1, table: 'patients', row: { id: 1 } };
+    let state = machine.apply(machine.initial(), request(1, encodeCommands(setUp))).state;
+    let op = 1;
+    const run = (...commands: readonly CommandInput[]) => {
+      op += 1;
+      const applied = machine.apply(state, request(op, encodeCommands(commands)));
+      state = applied.state;
+      const flushes = applied.effects.filter((effect) => (effect as { type: string }).type === 'FlushToDisk');
+      return { checkpoint: applied.checkpoint, flushes };
+    };
+    const none = { checkpoint: undefined, flushes: [] };
+    const once = { type: 'Checkpoint', idempotencyId: 'once' } as const;
+    expect(run(insert)).toEqual(none);
+    expect(run(once)).toEqual({ checkpoint: true, flushes: [{ type: 'FlushToDisk', op: 3, position: 4 }] });
+    expect(run(once)).toEqual(none);
+    expect(run({ type: 'Compact' })).toEqual(none);
+    expect(run(insert, { type: 'Checkpoint' }, insert)).toMatchObject({ checkpoint: true, flushes: [{ op: 6 }] });
+  });
+
+  it('gives a state back from its bytes, in pieces of any size', () => {
+    const insert: CommandInput = { type: 'Insert', tenantId: 1, table: 'patients', row: { id: 1, name: 'Ada' } };
+    const { state } = machine.apply(machine.initial(), request(1, encodeCommands([...setUp, insert])));
+    const bytes = concatBytes([...machine.encode(state)]);
+    for (const size of [1, 7, bytes.length]) {
+      const decoder = machine.decoder();
+      for (let at = 0; at < bytes.length; at += size) expect(decoder.push(bytes.subarray(at, at + size)).ok).toBe(true);
+      const back = decoder.finish();
+      expect(back.ok && machine.stateHash(back.value)).toBe(machine.stateHash(state));
+    }
+    expect(machine.decoder().push(Uint8Array.of(9, 0, 0, 0, 0, 0, 0, 0, 0)).ok).toBe(false);
   });
 
   it('keeps nothing of what state holds as a view of a request', () => {

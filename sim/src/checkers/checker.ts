@@ -67,6 +67,16 @@ export interface SuperblockView {
   readonly commit: number;
   readonly checkpoint: number;
   readonly suffix: readonly { readonly op: number; readonly id: Checksum | null }[];
+  /** Durable ones, the newest first. */
+  readonly checkpoints: readonly CheckpointView[];
+}
+
+/** A checkpoint as a superblock names it. */
+export interface CheckpointView {
+  readonly op: number;
+  readonly contentBytes: number;
+  /** Of its manifest. */
+  readonly checksum: Checksum;
 }
 
 export type ApplyEffects = Extract<Effect, { readonly type: 'apply-effects' }>;
@@ -113,6 +123,8 @@ export interface Checker {
   /** A sync of another file has ended well. */
   readonly synced?: (replica: number, file: string) => void;
   readonly executed?: (execution: Execution) => void;
+  /** The replica goes on from a state that it read from a checkpoint, and has not executed anything on it yet. */
+  readonly restored?: (replica: number, state: KernelState) => void;
   /** The effects of one op went to whoever executes them. */
   readonly handedOn?: (replica: number, effects: ApplyEffects) => void;
   /** A frame of a client has reached the replica. */

@@ -81,6 +81,7 @@ export class Ledger {
     this.checker = {
       name: 'state-hash',
       executed: (execution) => this.onExecuted(execution),
+      restored: (replica, state) => this.onRestored(replica, state),
       down: (replica) => {
         this.cursors[replica] = 0;
       },
@@ -122,6 +123,18 @@ export class Ledger {
     const entry = this.entries[at];
     if (entry === undefined) this.write(execution);
     else this.compare(execution, entry);
+  }
+
+  /** A checkpoint holds what everybody came to at its op, and the replica goes on from there. */
+  private onRestored(replica: number, state: KernelState): void {
+    const entry = state.position === 0 ? undefined : this.atPosition[state.position];
+    this.cursors[replica] = entry === undefined ? 0 : entry.index + 1;
+    if (state.position === 0) return;
+    if (entry?.positionAfter === state.position && sameState(state, entry)) return;
+    this.fail(
+      'state-hash',
+      `replica ${replica} goes on from a checkpoint at ${state.position}, and nobody had that state`,
+    );
   }
 
   private write(execution: Execution): void {

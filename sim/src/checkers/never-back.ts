@@ -46,7 +46,10 @@ export function neverBack(world: World, fail: Fail): Checker {
       const { type } = message;
       if ('view' in message) say(replica, numbers, 'view', message.view, type);
       if ('commit' in message) say(replica, numbers, 'commit', message.commit, type);
-      if ('checkpoint' in message) say(replica, numbers, 'checkpoint', message.checkpoint, type);
+      if ('checkpoint' in message) {
+        const { checkpoint } = message;
+        say(replica, numbers, 'checkpoint', typeof checkpoint === 'number' ? checkpoint : (checkpoint?.op ?? 0), type);
+      }
       if ('logView' in message) say(replica, numbers, 'logView', message.logView, type);
     },
     superblockWritten: (replica, kept) => {

@@ -30,6 +30,7 @@ function listenersOf(checkers: readonly Checker[]): Listeners {
     superblockSynced: of('superblockSynced'),
     synced: of('synced'),
     executed: of('executed'),
+    restored: of('restored'),
     handedOn: of('handedOn'),
     asked: of('asked'),
     told: of('told'),
@@ -58,6 +59,10 @@ function messageListenersOf(
     headers: [],
     'request-prepare': [],
     'repair-prepare': [],
+    'request-checkpoint': [],
+    'checkpoint-offer': [],
+    'request-checkpoint-part': [],
+    'checkpoint-part': [],
   };
   for (const checker of checkers) {
     const [listener, types] = of(checker);
@@ -79,6 +84,8 @@ export class Observer {
   private readonly sent: MessageListeners;
   private readonly heard: MessageListeners;
   private readonly superblocks: SuperblockView[] = [];
+  /** By replica: a state decoded from a checkpoint, of which nothing has been made yet. */
+  private readonly decoded: (KernelState | undefined)[] = [];
   /** Connection whose frame is being handled. */
   private asking = 0;
   /** Encoded for a client, not yet sent. */
@@ -149,7 +156,17 @@ export class Observer {
     const { executed } = this.listeners;
     return {
       ...machine,
+      decoder: () => {
+        const decoder = machine.decoder();
+        const finish = (): ReturnType<typeof decoder.finish> => {
+          const state = decoder.finish();
+          if (state.ok && alive()) this.decoded[replica] = state.value;
+          return state;
+        };
+        return { push: (bytes) => decoder.push(bytes), finish };
+      },
       apply: (state, request) => {
+        if (alive()) this.looksAt(replica, state);
         const applied = machine.apply(state, request);
         if (alive()) for (const listener of executed) listener({ replica, request, applied });
         return applied;
@@ -157,11 +174,19 @@ export class Observer {
     };
   }
 
+  /** The replica's state, at the end of a turn or just before it is changed. */
+  looksAt(replica: number, state: KernelState): void {
+    if (this.decoded[replica] !== state) return;
+    this.decoded[replica] = undefined;
+    for (const listener of this.listeners.restored) listener(replica, state);
+  }
+
   booted(replica: number): void {
     for (const listener of this.listeners.booted) listener(replica);
   }
 
   down(replica: number): void {
+    this.decoded[replica] = undefined;
     for (const listener of this.listeners.down) listener(replica);
   }
 

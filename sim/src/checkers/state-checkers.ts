@@ -2,6 +2,7 @@ import { bytesEqual } from '@kimberlite/base';
 import type { KernelState } from '@kimberlite/kernel';
 import type { Replica, StateReport } from '@kimberlite/vsr';
 import type { Checker, Fail, World } from './checker.ts';
+import { coveredBy } from './checkpoints.ts';
 import { type Commits, replicationQuorumOf } from './commits.ts';
 import type { Ledger } from './ledger.ts';
 import type { Disks } from './platters.ts';
@@ -79,8 +80,8 @@ export function sessionTables(requests: Requests, fail: Fail): Checker {
 }
 
 /**
- * What is committed lies, synced, on a replication quorum of the disks for ever (the faults of disks left aside), and
- * a header record says so: by now it has followed.
+ * What is committed lies, synced, on a replication quorum of the disks for ever (the faults of disks left aside): as a
+ * prepare that a header record names, which by now has followed, or within a checkpoint.
  */
 export function onDisks(world: World, disks: Disks, prepares: Prepares, commits: Commits, fail: Fail): Checker {
   const quorum = replicationQuorumOf(world.nodes);
@@ -89,12 +90,16 @@ export function onDisks(world: World, disks: Disks, prepares: Prepares, commits:
     ended: ({ replicas }) => {
       // Whoever stopped for good has lost too much; whether it lied about that, clients have seen.
       if (replicas.length === 0) return;
+      const covered = coveredBy(world);
       for (let op = 1; op <= commits.highest; op++) {
         const id = commits.at(op)?.id;
         const bytes = (id === undefined ? undefined : prepares.get(id))?.bytes ?? null;
         if (bytes === null) continue;
         let copies = 0;
         for (let replica = 0; replica < world.nodes; replica++) {
+          const isCovered = op <= (covered[replica] ?? 0);
+          if (isCovered) copies += 1;
+          if (isCovered) continue;
           const found = disks.lookUp(replica, op, bytes);
           if ((found === 'synced' || found === 'damaged') && disks.isRecorded(replica, op, bytes)) copies += 1;
         }

@@ -1,6 +1,6 @@
 import { checksum, type Checksum, FixedReader } from '@kimberlite/base';
 import type { CrashableDisk } from '../machine.ts';
-import type { SuperblockView } from './checker.ts';
+import type { CheckpointView, SuperblockView } from './checker.ts';
 import type { Platter } from './platters.ts';
 
 // Where a superblock copy keeps the replica's part (packages/log superblock.ts, packages/vsr durable-codec.ts). Read
@@ -10,8 +10,16 @@ const payloadOffset = 128;
 /** Of one entry behind its id: a prepare's header. */
 const headerBytes = 92;
 const suffixMax = 64;
+const checkpointsMax = 2;
 
-export const emptySuperblock: SuperblockView = { view: 0, logView: 0, commit: 0, checkpoint: 0, suffix: [] };
+export const emptySuperblock: SuperblockView = {
+  view: 0,
+  logView: 0,
+  commit: 0,
+  checkpoint: 0,
+  suffix: [],
+  checkpoints: [],
+};
 
 /** What one copy says; null for bytes that are no copy. */
 export function readSuperblock(copy: Uint8Array): SuperblockView | null {
@@ -31,7 +39,20 @@ export function readSuperblock(copy: Uint8Array): SuperblockView | null {
     reader.raw(headerBytes);
     suffix.push({ op, id: (flags & 1) === 0 ? null : id });
   }
-  return reader.failed ? null : { view, logView, commit, checkpoint, suffix };
+  // The interval, and the checkpoint that a quorum has.
+  reader.raw(4 + 8 + 16);
+  const checkpoints = readCheckpoints(reader);
+  return reader.failed ? null : { view, logView, commit, checkpoint, suffix, checkpoints };
+}
+
+function readCheckpoints(reader: FixedReader): readonly CheckpointView[] {
+  const count = Math.min(checkpointsMax, reader.u8());
+  return Array.from({ length: count }, () => {
+    const header = new FixedReader(reader.raw(headerBytes), 32);
+    const op = header.u64();
+    const contentBytes = reader.u64();
+    return { op, contentBytes, checksum: checksum(reader.hex128()) };
+  });
 }
 
 /** Of two, the one that was written later: none of its numbers ever goes back. */
@@ -99,6 +120,7 @@ export function watchDisk(disk: WatchableDisk, listener: DiskListener): Crashabl
         done(result);
       });
     },
+    append: (file, bytes, done) => disk.append(file, bytes, done),
     // The superblock is never written this way: its copies share a sync.
     writeDurable: (file, offset, bytes, done) => {
       listener.wrote(file, offset, bytes);

@@ -49,6 +49,10 @@ export function describeMessage(message: Message): string {
     case 'repair-prepare':
       return `repair_prepare ${message.prepare.header.op} (${idText(message.prepare.header.id)})`;
     case 'heartbeat-ok':
+    case 'request-checkpoint':
+    case 'checkpoint-offer':
+    case 'request-checkpoint-part':
+    case 'checkpoint-part':
     case 'ping':
     case 'pong':
       return type;

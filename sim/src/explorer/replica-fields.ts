@@ -90,6 +90,9 @@ export const fieldRules: { readonly [Field in keyof Subject]-?: FieldRule } = {
   appliedId: state,
   appliedTimestamp: state,
   checkpoint: state,
+  checkpointing: resetPartly('none is due in any world, so how far it is to the next one decides nothing', (r) => {
+    r.checkpointing.schedule = { op: 0, bytes: 0 };
+  }),
   suffix: state,
   durable: state,
   flushing: state,
@@ -179,6 +182,9 @@ export const fieldRules: { readonly [Field in keyof Subject]-?: FieldRule } = {
   misses: state,
   reads: state,
   walks: state,
+  stateLoaded: state,
+  loading: same('no world has a checkpoint'),
+  syncing: same('no world has a checkpoint'),
   state: { kind: 'mutable', text: (r) => r.machine.stateHash(r.state) },
   sessions: { kind: 'mutable', text: (r, write) => write.ofMap(r.sessions, (entry) => write.ofMutable(entry)) },
   outcomeBytes: state,

@@ -209,6 +209,13 @@ export class EventRunner {
       case 'apply-effects':
       case 'stopped':
         return;
+      // No world is long enough for a checkpoint.
+      case 'write-checkpoint':
+      case 'read-checkpoint-part':
+      case 'receive-checkpoint':
+      case 'store-checkpoint-part':
+      case 'trim-log':
+        throw new PropertyError('assertion', `${effect.type} in a world without checkpoints`);
       default:
         unreachable(effect);
     }
@@ -318,6 +325,10 @@ function claimedLogView(message: Message): number {
     case 'headers':
     case 'request-prepare':
     case 'repair-prepare':
+    case 'request-checkpoint':
+    case 'checkpoint-offer':
+    case 'request-checkpoint-part':
+    case 'checkpoint-part':
       return 0;
     default:
       return unreachable(message);

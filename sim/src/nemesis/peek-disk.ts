@@ -22,6 +22,7 @@ export const peekDisk = (platter: SimDisk): Disk => ({
   },
   create: refuse,
   write: refuse,
+  append: refuse,
   writeDurable: refuse,
   sync: refuse,
   syncDirectory: refuse,

@@ -96,6 +96,17 @@ export function describePeerMessage(message: Message): MessageSummary {
       const { header, bytes } = message.prepare;
       return summary('repair', type, { op: header.op, detail: prepareText(header, bytes) });
     }
+    case 'request-checkpoint':
+      return summary('repair', type, {});
+    case 'checkpoint-offer': {
+      const texts = message.offers.map(({ ref, stable }) => `op ${ref.header.op}${stable ? ', a quorum has it' : ''}`);
+      return summary('repair', type, { op: message.offers[0]?.ref.header.op ?? 0, detail: listed(texts) });
+    }
+    case 'request-checkpoint-part':
+    case 'checkpoint-part': {
+      const gone = 'bytes' in message && message.bytes === null ? ', not here' : '';
+      return summary('repair', type, { detail: `part ${message.part} of ${short(message.checksum)}${gone}` });
+    }
     default:
       return unreachable(message);
   }

@@ -80,6 +80,7 @@ export type DiskCall =
   | 'size'
   | 'read'
   | 'write'
+  | 'append'
   | 'write-durable'
   | 'sync'
   | 'sync-directory'

@@ -32,6 +32,7 @@ export function watchDisk(
       disk.read(file, offset, lengthBytes, through('read', file, at(offset, lengthBytes), back)),
     write: (file, offset, bytes, back) =>
       disk.write(file, offset, bytes, through('write', file, at(offset, bytes.length), back)),
+    append: (file, bytes, back) => disk.append(file, bytes, through('append', file, `${bytes.length} B`, back)),
     writeDurable: (file, offset, bytes, back) =>
       disk.writeDurable(file, offset, bytes, through('write-durable', file, at(offset, bytes.length), back)),
     sync: (file, back) => disk.sync(file, through('sync', file, '', back)),

@@ -39,6 +39,9 @@ export type Pass = (smallest: () => Smallest) => Proposals;
 const withScript = (candidate: Candidate, script: Candidate['script']): Proposal => ({
   candidate: { ...candidate, script },
 });
+/** Ops between two checkpoints that no run comes to. */
+const noCheckpoints = 16_384;
+
 const withPlan = (candidate: Candidate, plan: Partial<Candidate['plan']>): Proposal => ({
   candidate: { ...candidate, plan: { ...candidate.plan, ...plan } },
 });
@@ -62,6 +65,9 @@ function* ending(smallest: () => Smallest): Proposals {
   const plan = (): Candidate['plan'] => smallest().candidate.plan;
   yield* demands(smallest);
   if (isOfHistories(smallest().failure)) yield { candidate: { ...smallest().candidate, endsWhenCalm: true } };
+  if (plan().checkpointInterval < noCheckpoints) {
+    yield withPlan(smallest().candidate, { checkpointInterval: noCheckpoints });
+  }
   if (plan().finalBlackout) yield withPlan(smallest().candidate, { finalBlackout: false });
   if (plan().broken.length > 0) yield withPlan(smallest().candidate, { broken: [], mendsBroken: false });
   for (const patienceSeconds of [5, 10]) {

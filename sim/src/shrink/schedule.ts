@@ -65,6 +65,7 @@ const planShape: Shape<RunPlan> = objectOf<RunPlan>({
   clients: listOf(oneOf(['sdk', 'plain'] as const), clientsMax),
   workload: workloadShape,
   giveUpUs: number,
+  checkpointInterval: whole,
   patienceSeconds: number,
   weak: listOf(whole, replicasMax),
   broken: listOf(objectOf<RunPlan['broken'][number]>({ replica: whole, how: oneOf(brokenWays) }), replicasMax),
