@@ -90,7 +90,8 @@ function capture<S>(r: Replica<S>, header: PrepareHeader): void {
   // Passed again while the log is replayed: written again only if what is there is damaged.
   if (newest !== undefined && header.op <= newest.header.op && !isDamagedAt(r, header.op)) return;
   if (c.waiting !== null) r.mark('checkpoint-overtaken');
-  c.waiting = { header, state: r.state, sessions: copySessions(r.sessions), schedule: c.schedule };
+  const { living } = r.members;
+  c.waiting = { header, state: r.state, sessions: copySessions(r.sessions), schedule: c.schedule, living };
   writeNext(r);
 }
 

@@ -7,6 +7,11 @@ export function cloneReplica<S>(r: Replica<S>): Replica<S> {
   return {
     ...r,
     checkpointing: { ...r.checkpointing },
+    members: {
+      ...r.members,
+      fences: new Map(r.members.fences),
+      replacing: r.members.replacing === null ? null : { ...r.members.replacing },
+    },
     log: new Map(r.log),
     slots: new Map(r.slots),
     bodies: new Map(r.bodies),

@@ -2,7 +2,13 @@ export { decodeBatch, encodeBatch } from './batch.ts';
 export type * from './client.ts';
 export { type ReplicaMark, replicaMarks } from './coverage.ts';
 export { cloneReplica, encodeReplica, hashReplica } from './clone.ts';
-export { decodeDurableState, encodeDurableState, initialDurableState } from './durable-codec.ts';
+export {
+  decodeDurableState,
+  encodeDurableState,
+  initialDurableState,
+  replacedDurableState,
+} from './durable-codec.ts';
+export { systemClient } from './members.ts';
 export type * from './durable-state.ts';
 export type * from './effect.ts';
 export type * from './event.ts';

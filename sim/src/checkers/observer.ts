@@ -125,9 +125,9 @@ export class Observer {
     const { asked } = this.listeners;
     return {
       ...codec,
-      encodePeerMessage: (message) => {
+      encodePeerMessage: (message, incarnation) => {
         if (alive()) for (const listener of sent[message.type]) listener(replica, message);
-        return codec.encodePeerMessage(message);
+        return codec.encodePeerMessage(message, incarnation);
       },
       decodePeerMessage: (frame) => {
         const message = codec.decodePeerMessage(frame);

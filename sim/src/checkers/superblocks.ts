@@ -39,8 +39,8 @@ export function readSuperblock(copy: Uint8Array): SuperblockView | null {
     reader.raw(headerBytes);
     suffix.push({ op, id: (flags & 1) === 0 ? null : id });
   }
-  // The interval, and the checkpoint that a quorum has.
-  reader.raw(4 + 8 + 16);
+  // The interval, the checkpoint that a quorum has, and which incarnation this is.
+  reader.raw(4 + 8 + 16 + 4 + 1);
   const checkpoints = readCheckpoints(reader);
   return reader.failed ? null : { view, logView, commit, checkpoint, suffix, checkpoints };
 }
