@@ -3,6 +3,7 @@ import { clusterId, replicaId } from '@kimberlite/base';
 import type { StatusRow } from '@kimberlite/wire';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Access } from '../src/access.ts';
+import type { AdminActions } from '../src/admin-actions.ts';
 import { AdminHttp, type AdminOptions } from '../src/admin-http.ts';
 import { ListenError } from '../src/listen.ts';
 import { quietMetrics } from './records.ts';
@@ -37,6 +38,11 @@ const row: StatusRow = {
   members: [],
 };
 
+const noActions: AdminActions = {
+  replace: async (replica) => ({ ok: false, reason: `replica ${replica}: nobody replaces anything here` }),
+  transfer: () => ({ ok: true }),
+};
+
 async function admin(changes: Partial<AdminOptions> = {}) {
   const metrics = quietMetrics();
   metrics.watchReplica(() => ({ ...row, applied: 8 }));
@@ -46,6 +52,7 @@ async function admin(changes: Partial<AdminOptions> = {}) {
     registry: metrics.registry,
     status: () => row,
     live: () => [{ name: 'process', problem: null }],
+    actions: noActions,
     ready: () => [
       { name: 'log', problem: null },
       { name: 'replica', problem: 'is in view-change' },
@@ -147,6 +154,7 @@ it('a busy port is named with its key and the fix', async () => {
     registry: quietMetrics().registry,
     status: () => row,
     live: () => [],
+    actions: noActions,
     ready: () => [],
     started: () => [],
   });

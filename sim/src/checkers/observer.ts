@@ -24,6 +24,7 @@ function listenersOf(checkers: readonly Checker[]): Listeners {
   return {
     booted: of('booted'),
     down: of('down'),
+    wiped: of('wiped'),
     recorded: of('recorded'),
     headerRecorded: of('headerRecorded'),
     superblockWritten: of('superblockWritten'),
@@ -115,6 +116,10 @@ export class Observer {
       superblockSynced: (superblock) => {
         this.superblocks[replica] = superblock;
         for (const listener of superblockSynced) listener(replica, superblock);
+      },
+      wiped: () => {
+        this.superblocks[replica] = emptySuperblock;
+        for (const listener of this.listeners.wiped) listener(replica);
       },
       synced: synced.length === 0 ? null : (file) => synced.forEach((listener) => listener(replica, file)),
     });
