@@ -81,7 +81,11 @@ export function encodeReplica<S>(r: Replica<S>): Uint8Array {
   const described = {
     ...rest,
     state: machine.stateHash(state),
-    checkpointing: { ...checkpointing, waiting: checkpointing.waiting?.header.op ?? null },
+    checkpointing: {
+      ...checkpointing,
+      waiting: checkpointing.waiting?.header.op,
+      writing: checkpointing.writing?.header.op,
+    },
     loading: loading === null ? null : { ref: loading.ref, next: loading.next, asked: loading.asked },
     syncing: syncing === null ? null : { ...syncing, content: syncing.content !== null },
     queries: new Map(

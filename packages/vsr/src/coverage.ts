@@ -36,6 +36,7 @@ export const replicaMarks = [
   'prepare-came-too-early',
   'prepare-sent-again',
   'gave-up-silently',
+  'silent-primary-votes',
   'heard-again',
   'primary-stuck-forfeits',
   'inherited-requests-indexed',

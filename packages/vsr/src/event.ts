@@ -15,6 +15,7 @@ export type TimerName =
   | 'repair'
   | 'ping'
   | 'sync'
+  | 'checkpoint'
   | 'stop';
 
 /** The clocks as the host read them just before the event. */

@@ -1,5 +1,5 @@
 import { unreachable } from '@kimberlite/base';
-import { onCheckpointWritten } from './checkpoint.ts';
+import { onCheckpointTimer, onCheckpointWritten } from './checkpoint.ts';
 import { onPing, onPingTimer, onPong } from './clock.ts';
 import type { Effect } from './effect.ts';
 import type { ClockReading, Event, TimerName } from './event.ts';
@@ -176,6 +176,8 @@ function onTimer<S>(r: Replica<S>, timer: TimerName): void {
       return onPingTimer(r);
     case 'sync':
       return onSyncTimer(r);
+    case 'checkpoint':
+      return onCheckpointTimer(r);
     case 'stop':
       return handOver(r);
     default:

@@ -35,7 +35,9 @@ class Operator {
   ask(): void {
     const { cluster, replica } = this;
     if (!cluster.lost.has(replica) || cluster.failure !== null) return;
-    const primary = cluster.states.find((state) => state.status === 'normal' && state.view % cluster.nodes === state.self);
+    const primary = cluster.states.find(
+      (state) => state.status === 'normal' && state.view % cluster.nodes === state.self,
+    );
     const machine = primary === undefined ? undefined : cluster.machines[primary.self];
     const host = machine?.host;
     this.question += 1;
