@@ -1,9 +1,24 @@
-import { type Prepare, replicaId } from '@kimberlite/base';
+import {
+  type ClientId,
+  clientId,
+  makePrepare,
+  op as toOp,
+  type Prepare,
+  replicaId,
+  requestNumber,
+  rootHeader,
+  sessionNumber,
+  sha256Hasher,
+  view as toView,
+} from '@kimberlite/base';
 import { expect, test } from 'vitest';
+import { type ClientRequest, encodeBatch } from '../src/index.ts';
 import { headersKept } from '../src/log-writes.ts';
 import { defaultTiming } from '../src/timeouts.ts';
+import { bytesOf, textOf } from './byte-machine.ts';
 import {
   chain,
+  cluster,
   doViewChange,
   ofType,
   prepareOf,
@@ -239,4 +254,49 @@ test('a primary that gave up says where it is, or two of them would wait for eac
   expect(abdicate()).toEqual([]);
   expect(node.replica.silent).toBe(true);
   expect(abdicate()).toMatchObject([{ view: 4 }]);
+});
+
+test('a query behind a request of an inherited op sees all of that op: others may have been told of it (pitfall 41)', () => {
+  const clients = ['a', 'b'].map((letter) => clientId(letter.repeat(32)));
+  const request = (client: ClientId, session: number, number: number, text: string): ClientRequest => ({
+    client,
+    session: sessionNumber(session),
+    number: requestNumber(number),
+    floor: requestNumber(number),
+    checksum: sha256Hasher(bytesOf(text)),
+    body: bytesOf(text),
+  });
+  const root = rootHeader(cluster, sha256Hasher);
+  const of = (after: typeof root, requests: readonly ClientRequest[]): Prepare =>
+    makePrepare(
+      { cluster, op: after.op + 1, view: 1, parent: after.id, timestamp: after.op + 10, body: encodeBatch(requests) },
+      sha256Hasher,
+    );
+  const one = of(
+    root,
+    clients.map((client) => request(client, 0, 0, '')),
+  );
+  const two = of(
+    one.header,
+    clients.map((client, i) => request(client, 1, 1, `put ${i}`)),
+  );
+  const node = replicaOfThree({ self: 1, durable: { view: 2 }, slots: [slot(one, 'durable'), slot(two, 'durable')] });
+  node.start();
+  node.send({ type: 'prepare-read', op: one.header.op, id: one.header.id, prepare: one });
+  node.hear(doViewChange(2, 4, 2, [one, two], 1));
+  node.flushed();
+  node.flushed();
+  for (const prepare of [two, one]) {
+    node.send({ type: 'prepare-read', op: prepare.header.op, id: prepare.header.id, prepare });
+  }
+  expect(node.replica).toMatchObject({ status: 'normal', serving: true, applied: 1, inherited: 2 });
+  const [client] = clients;
+  if (client === undefined) throw new Error('a client');
+  const query = { client, session: sessionNumber(1), query: 1, after: requestNumber(1), body: bytesOf('') };
+  node.send({ type: 'client-queries', queries: [{ ...query, level: { type: 'linearizable' } }] });
+  const { op, id } = two.header;
+  const said = { round: node.replica.startedRound, checkpoint: toOp(0), report: null };
+  const effects = node.hear({ type: 'prepare-ok', from: replicaId(2), view: toView(4), op, id, ...said });
+  const answers = effects.flatMap((e) => (e.type === 'notify-client' && e.reply.type === 'answer' ? [e.reply] : []));
+  expect(answers.map(({ body }) => textOf(body))).toEqual(['2 put 1']);
 });
