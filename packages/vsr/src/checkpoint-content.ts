@@ -19,7 +19,7 @@ import { sizeOfOutcome } from './sessions.ts';
 import type { StateDecoder, StateMachine } from './state-machine.ts';
 
 // What a checkpoint holds: what every replica derives from the log alike, as one stream of canonical bytes.
-// Little-endian: version u32 · schedule (op u64, bytes u64) · replicas u8, incarnation u32 each, six of them ·
+// Little-endian: version u32 · schedule (op u64, bytes u64) · living: six times u32 ·
 // sessions u32, then by client
 //   client 16 · session u64 · floor u64 · last op u64 · executed u64 · outcomes u32, then by request number
 //     number u64 · checksum 16 · op u64 · timestamp u64 · length u32 · body;
@@ -38,12 +38,12 @@ export interface CheckpointContent<S> {
   readonly state: S;
   readonly sessions: ReadonlyMap<ClientId, SessionEntry>;
   readonly schedule: CheckpointSchedule;
-  /** By replica: the lowest incarnation that may speak. */
+  /** By replica, of as many as a cluster may have: the lowest incarnation that may speak. */
   readonly living: readonly number[];
 }
 
 const version = 1;
-const headBytes = 4 + 8 + 8 + 1 + replicasMax * 4 + 4;
+const headBytes = 4 + 8 + 8 + replicasMax * 4 + 4;
 const sessionBytes = 16 + 8 * 4 + 4;
 const outcomeHeadBytes = 8 + 16 + 8 + 8 + 4;
 /** Pieces are gathered to about this size. */
@@ -86,7 +86,7 @@ function* gathered(pieces: Iterable<Uint8Array>): Generator<Uint8Array> {
 export function* encodeContent<S>(content: CheckpointContent<S>, machine: StateMachine<S>): Generator<Uint8Array> {
   const { schedule, sessions, state, living } = content;
   const head = new FixedWriter(headBytes);
-  head.u32(version).u64(schedule.op).u64(schedule.bytes).u8(living.length);
+  head.u32(version).u64(schedule.op).u64(schedule.bytes);
   for (let replica = 0; replica < replicasMax; replica++) head.u32(living[replica] ?? 0);
   head.u32(sessions.size);
   yield head.bytes;
@@ -159,12 +159,12 @@ export class ContentDecoder<S> {
   private readHead(reader: FixedReader): string | null {
     if (reader.remaining < headBytes) return this.wait(reader);
     if (reader.u32() !== version) return 'its content has another version';
-    const [op, bytes, replicas] = [reader.u64(), reader.u64(), reader.u8()];
-    const incarnations = Array.from({ length: replicasMax }, () => reader.u32());
+    const [op, bytes] = [reader.u64(), reader.u64()];
+    const living = Array.from({ length: replicasMax }, () => reader.u32());
     const count = reader.u32();
-    if (reader.failed || count > sessionsMax || replicas > replicasMax) return 'its head is out of bounds';
+    if (reader.failed || count > sessionsMax) return 'its head is out of bounds';
     this.schedule = { op, bytes };
-    this.living = incarnations.slice(0, replicas);
+    this.living = living;
     this.sessionsLeft = count;
     return null;
   }

@@ -14,7 +14,7 @@ export type * from './effect.ts';
 export type * from './event.ts';
 export type * from './message.ts';
 export { type Quorums, quorumsOf } from './quorum.ts';
-export { createReplay, type Replay, type ReplayOptions } from './replay.ts';
+export { createReplay, type Replay, type ReplayOptions, type Restoring } from './replay.ts';
 export { createReplica, type Replica, type ReplicaOptions } from './replica.ts';
 export type * from './state-machine.ts';
 export { type ReplicaStatus, replicaStatus } from './status.ts';

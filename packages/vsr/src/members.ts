@@ -47,7 +47,10 @@ export interface Replacing extends Fence {
 export interface Members {
   /** Of this replica. Never changes. */
   readonly incarnation: number;
-  /** Lowest incarnation of each replica that may speak, as the applied log says. Part of every checkpoint. */
+  /**
+   * Lowest incarnation of each replica that may speak, as the applied log says. Part of every checkpoint, so it does not
+   * depend on how many replicas there are just now.
+   */
   living: readonly number[];
   /** Fences in the log above the applied op, by op: they hold for as long as they are in it. */
   readonly fences: Map<number, Fence>;
@@ -56,9 +59,9 @@ export interface Members {
   queue: readonly SystemOp[];
 }
 
-export const createMembers = (incarnation: number, replicaCount: number): Members => ({
+export const createMembers = (incarnation: number): Members => ({
   incarnation,
-  living: Array.from({ length: replicaCount }, () => 0),
+  living: Array.from({ length: replicasMax }, () => 0),
   fences: new Map(),
   replacing: null,
   queue: [],

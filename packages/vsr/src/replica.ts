@@ -413,7 +413,7 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     misses: Array.from({ length: replicaCount }, () => 0),
     reads: new Map(),
     walks: new Map(),
-    members: createMembers(durable.incarnation, replicaCount),
+    members: createMembers(durable.incarnation),
     stateLoaded: checkpoints.length === 0 && !durable.replaced,
     loading: null,
     syncing: null,

@@ -133,7 +133,7 @@ describe('the content of a checkpoint', () => {
       [clients[1] as ClientId, entry(4, [])],
     ]),
     schedule: { op: 4, bytes: 99 },
-    living: [0, 2, 0],
+    living: [0, 2, 0, 0, 0, 0],
   };
   const bytes = concatBytes([...encodeContent(content, byteMachine)]);
 
