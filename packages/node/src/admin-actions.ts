@@ -21,7 +21,6 @@ export function actionOf(
   request: IncomingMessage,
   actions: AdminActions,
 ): (() => Promise<ReplaceAnswer | TransferAnswer>) | null {
-  if (request.headers[actionHeader] === undefined) return null;
   const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
   if (path === '/transfer') return async () => actions.transfer();
   const replica = /^\/members\/(\d)\/replace$/.exec(path)?.[1];

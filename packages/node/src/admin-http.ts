@@ -71,10 +71,15 @@ export class AdminHttp {
       }
       response.setHeader('access-control-allow-origin', origin);
     }
-    if (request.method === 'POST') return this.act(request, response);
+    if (request.method === 'POST' && request.headers[actionHeader] !== undefined) return this.act(request, response);
     if (request.method !== 'GET' && request.method !== 'HEAD') {
-      response.setHeader('allow', 'GET, HEAD, POST');
-      return reply(response, 405, 'text/plain', 'this port answers GET, and a few operations by POST\n');
+      response.setHeader('allow', 'GET, HEAD');
+      return reply(
+        response,
+        405,
+        'text/plain',
+        'this port is for reading, and for `kimberlite recover` and `transfer`\n',
+      );
     }
     const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
     return this.route(path, response);
@@ -84,8 +89,7 @@ export class AdminHttp {
   private async act(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const action = actionOf(request, this.options.actions);
     if (action === null) {
-      const text = `try /transfer or /members/N/replace, with the header ${actionHeader}: 1\n`;
-      return reply(response, 404, 'text/plain', text);
+      return reply(response, 404, 'text/plain', 'try /transfer or /members/N/replace\n');
     }
     const answer = await action();
     reply(response, answer.ok ? 200 : 409, 'application/json', `${JSON.stringify(answer)}\n`);

@@ -131,6 +131,28 @@ describe('what it shows', () => {
   });
 });
 
+describe('what operators ask for', () => {
+  const asked = { 'x-kimberlite-action': '1' };
+  it('is answered, also where the answer is no', async () => {
+    const port = await admin();
+    const transferred = await get(port, '/transfer', asked, 'POST');
+    expect([transferred.status, JSON.parse(transferred.body)]).toEqual([200, { ok: true }]);
+    const replaced = await get(port, '/members/2/replace', asked, 'POST');
+    expect([replaced.status, JSON.parse(replaced.body)]).toMatchObject([
+      409,
+      { ok: false, reason: 'replica 2: nobody replaces anything here' },
+    ]);
+    expect((await get(port, '/members/22/replace', asked, 'POST')).status).toBe(404);
+    expect((await get(port, '/transfer', asked)).status).toBe(404);
+  });
+
+  it('is not what a web page can make a browser send', async () => {
+    const port = await admin();
+    expect((await get(port, '/transfer', {}, 'POST')).status).toBe(405);
+    expect((await get(port, '/transfer', { ...asked, origin: 'http://evil.example' }, 'POST')).status).toBe(403);
+  });
+});
+
 describe('to whom', () => {
   it.each<[string, Record<string, string>, number, string | undefined]>([
     ['a program', {}, 200, undefined],
