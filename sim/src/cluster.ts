@@ -16,6 +16,7 @@ import { formatLog, type Geometry, type LogMark } from '@kimberlite/log';
 import {
   encodeDurableState,
   initialDurableState,
+  replacedDurableState,
   type Replica,
   type ReplicaMark,
   type StateMachine,
@@ -90,6 +91,8 @@ export class Cluster {
   };
   /** Branches of the protocol and the log that were taken, by any replica. */
   readonly marks = new Set<ReplicaMark | LogMark>();
+  /** Replicas whose machines are gone, until others are in their place: nothing boots there. */
+  readonly lost = new Set<number>();
   failure: Failure | null = null;
   /** Asked when a process gives up: was its end a fault of ours, such as a disk that was made to fail? */
   excuse: ((replica: number, error: Error) => boolean) | null = null;
@@ -183,9 +186,27 @@ export class Cluster {
     }
   }
 
+  /** An empty directory for a replica whose machine was lost; the answer of the primary says what it may know. */
+  formatReplacement(
+    index: number,
+    fenced: { readonly view: number; readonly incarnation: number },
+    done: () => void,
+  ): void {
+    const machine = this.machines[index];
+    assert(machine !== undefined && machine.power === 'off', 'the new machine does not run yet');
+    const { checkpointInterval } = this.setup;
+    const superblock = encodeDurableState(replacedDurableState({ ...fenced, checkpointInterval }));
+    const identity = { hasher: this.hasher, crc32, cluster: simCluster, replica: machine.replica };
+    formatLog({ disk: machine.disk, ...identity, superblock, geometry }, (result) => {
+      if (!result.ok) return this.fail('fatal', `replica ${index} cannot be formatted: ${result.error.message}`);
+      this.lost.delete(index);
+      done();
+    });
+  }
+
   boot(index: number): void {
     const machine = this.machines[index];
-    if (machine === undefined || machine.power !== 'off') return;
+    if (machine === undefined || machine.power !== 'off' || this.lost.has(index)) return;
     this.counts.boots += 1;
     if (this.fellInViewChange.has(index) || this.states.some((state) => state.status === 'view-change')) {
       this.counts.restartsDuringViewChange += 1;

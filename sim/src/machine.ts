@@ -11,6 +11,8 @@ import type { Scheduled, Scheduler } from './scheduler.ts';
 export interface CrashableDisk extends Disk {
   /** Power is gone: completions that are due never come, and what was not synced may be lost, whole or in part. */
   readonly crash: () => void;
+  /** The machine is gone, and another one with an empty disk is in its place. */
+  readonly wipe: () => void;
 }
 
 /** What a machine sends and tells goes here; the cluster routes it. */

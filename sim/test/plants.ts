@@ -33,6 +33,7 @@ const lyingDisk = (disk: CrashableDisk, lies: (file: string) => boolean): Crasha
     },
     remove: (file, done) => disk.remove(file, done),
     crash: () => disk.crash(),
+    wipe: () => disk.wipe(),
   };
 };
 

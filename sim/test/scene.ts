@@ -191,6 +191,8 @@ export class Scene {
       checkpoints: checkpoint === 0 ? [] : [{ header: headerAt(checkpoint), contentBytes: 0, checksum: noChecksum }],
       stable: null,
       checkpointInterval: 16_384,
+      incarnation: 0,
+      replaced: false,
     };
     const copy = new Uint8Array(16_384);
     copy.set(encodeDurableState(durable), 128);

@@ -23,6 +23,7 @@ function watched(): {
     wrote: () => {},
     superblockWritten: () => {},
     superblockSynced: ({ view }) => heard.push(view),
+    wiped: () => {},
     synced: null,
   });
   disk.create('superblock', 4 * copyBytes, () => {});

@@ -187,7 +187,7 @@ const strangers = (cluster) => {
     protocolVersion: 1,
     pipelineMax: 8,
     slots: 0,
-    checkpointInterval: 0,
+    checkpointInterval: 16_384,
     endpoint: null,
     adminUrl: null,
   };

@@ -84,6 +84,16 @@ const groups: readonly { readonly title: string; readonly entries: readonly Entr
         load: async () => (await import('./commands/drill.ts')).addDrill,
       },
       {
+        name: 'transfer',
+        summary: 'make another node the primary',
+        load: async () => (await import('./commands/transfer.ts')).addTransfer,
+      },
+      {
+        name: 'recover',
+        summary: 'give an empty machine the place of a lost one',
+        load: async () => (await import('./commands/recover.ts')).addRecover,
+      },
+      {
         name: 'inspect',
         summary: 'look into a data directory',
         load: async () => (await import('./commands/inspect.ts')).addInspect,

@@ -12,6 +12,8 @@ const commands = [
   'tables',
   'describe',
   'repl',
+  'transfer',
+  'recover',
   'bench',
   'drill',
   'inspect',
@@ -32,7 +34,7 @@ describe('usage', () => {
   it('lists every command there is, and none there is not', async () => {
     const { out } = await run(['--help']);
     for (const name of commands) expect(out).toMatch(new RegExp(`^  ${name}\\b`, 'm'));
-    for (const name of ['watch', 'export', 'import', 'recover', 'backup']) {
+    for (const name of ['watch', 'export', 'import', 'member', 'backup']) {
       expect(out).not.toMatch(new RegExp(`^  ${name}\\b`, 'm'));
     }
   });

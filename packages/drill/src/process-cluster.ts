@@ -12,6 +12,8 @@ export interface ProcessClusterOptions {
   readonly nodes: number;
   /** An empty directory: data, configuration and logs go below it. */
   readonly directory: string;
+  /** Further keys of every node's configuration. */
+  readonly settings?: Readonly<Record<string, string | number>>;
   /** Ends every wait. */
   readonly signal?: AbortSignal;
 }
@@ -122,6 +124,7 @@ export class ProcessCluster {
         peer: peerAddress,
         admin: `127.0.0.1:${admin}`,
         replicas,
+        ...options.settings,
       };
       writeFileSync(config, JSON.stringify(contents, null, 2));
       return {

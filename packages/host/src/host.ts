@@ -79,6 +79,8 @@ export interface ShellStatus {
   readonly version: string;
 }
 
+export type Replaced = Extract<Effect, { readonly type: 'member-replaced' }>['result'];
+
 export type HostPhase = 'new' | 'opening' | 'running' | 'stopping' | 'stopped' | 'failed';
 
 /** Bad frames from peers for which one line is written. */
@@ -112,6 +114,8 @@ export class Host<State> {
   private told: { view: number; status: string } = { view: -1, status: '' };
   private whenStopped: (() => void)[] = [];
   private badPeerFrames = 0;
+  private readonly replacing = new Map<number, (result: Replaced) => void>();
+  private nextTicket = 1;
 
   constructor(options: HostOptions<State>) {
     this.options = options;
@@ -150,7 +154,7 @@ export class Host<State> {
       this.badPeerFrames += 1;
       return;
     }
-    this.post({ type: 'message', message: message.value });
+    this.post({ type: 'message', message: message.value, incarnation: this.options.codec.peerIncarnation(frame) });
   }
 
   clientOpened(connection: ConnectionId): void {
@@ -176,6 +180,34 @@ export class Host<State> {
 
   timerFired(timer: TimerName): void {
     this.post({ type: 'timer', timer });
+  }
+
+  /**
+   * Asks the cluster to fence off the machine that was that replica (Table H): whoever asks vouches that it never runs
+   * again. Answered by the primary alone, once the fence and what has to follow it are committed.
+   */
+  replaceMember(replica: number, done: (result: Replaced) => void): void {
+    if (this.replica === undefined || this.phase !== 'running') {
+      return done({ ok: false, reason: 'this node is not up yet, or is stopping' });
+    }
+    const ticket = this.nextTicket++;
+    this.replacing.set(ticket, done);
+    this.post({ type: 'replace-member', replica, ticket });
+  }
+
+  /** Asks the other replicas to take over from this one, which goes on as a backup. */
+  transfer(): { readonly ok: true } | { readonly ok: false; readonly reason: string } {
+    if (this.replica === undefined || this.phase !== 'running') {
+      return { ok: false, reason: 'this node is not up yet, or is stopping' };
+    }
+    if (replicaStatus(this.replica).role !== 'primary') return { ok: false, reason: 'this node is not the primary' };
+    if (this.options.replicaCount === 1) return { ok: false, reason: 'there is no other replica' };
+    this.post({ type: 'transfer' });
+    return { ok: true };
+  }
+
+  private get incarnation(): number {
+    return this.replica?.members.incarnation ?? 0;
   }
 
   /** Undefined until the replica has booted. */
@@ -391,8 +423,7 @@ export class Host<State> {
     if (began) journal.write('info', 'state sync: the log of the others begins above the own one', { applied });
     if (now !== 'fetching') return;
     const { header, contentBytes } = syncing?.target ?? {};
-    const missing = syncing?.missing.length;
-    journal.write('info', 'state sync: fetching a checkpoint', { op: header?.op, contentBytes, missing });
+    journal.write('info', 'state sync: fetching a checkpoint', { op: header?.op, contentBytes });
   }
 
   /** Clients learn of a view once its primary serves it: everything before that is no place to send anything. */
@@ -414,9 +445,9 @@ export class Host<State> {
     assert(log !== undefined, 'a replica that steps has a log');
     switch (effect.type) {
       case 'send-message':
-        return network.send(effect.to, codec.encodePeerMessage(effect.message));
+        return network.send(effect.to, codec.encodePeerMessage(effect.message, this.incarnation));
       case 'broadcast': {
-        const frame = codec.encodePeerMessage(effect.message);
+        const frame = codec.encodePeerMessage(effect.message, this.incarnation);
         for (let to = 0; to < replicaCount; to++) if (to !== replica) network.send(to as ReplicaId, frame);
         return;
       }
@@ -468,6 +499,11 @@ export class Host<State> {
         return this.reply(effect.client, effect.reply);
       case 'apply-effects':
         return applied.execute(effect);
+      case 'member-replaced': {
+        const answer = this.replacing.get(effect.ticket);
+        this.replacing.delete(effect.ticket);
+        return answer?.(effect.result);
+      }
       case 'stopped':
         return this.finishStop();
       default:

@@ -16,7 +16,8 @@ import {
 import { intKey, tenantKey } from './key.ts';
 import { chunkBytes, recordBytesMax, tablesPerChunkMax } from './limits.ts';
 import { PackedWriter, type Plain } from './packed.ts';
-import type { KernelState, StoredRowEntry } from './state.ts';
+import type { KernelState, TableState } from './state.ts';
+import type { StoredRow } from './value.ts';
 
 // The encoded state is a sequence of records (part, key, value), ascending by part and key, each
 //   u8 part · u32 length + key · u32 length + value (packed, see packed.ts; rows: i64 version, then cells).
@@ -26,7 +27,7 @@ import type { KernelState, StoredRowEntry } from './state.ts';
 /** Receives the entries of a state in the order of the encoding. True: it has enough for now. */
 interface EntryVisitor {
   entity(which: Part, key: string, value: Plain): boolean;
-  row(entry: StoredRowEntry): boolean;
+  row(table: TableState, key: string, row: StoredRow): boolean;
 }
 
 /** Shows all entries to the visitor, and yields where it has enough for now or nothing has come for a while. */
@@ -44,7 +45,7 @@ function* visit(state: KernelState, visitor: EntryVisitor): Generator<undefined,
   let passed = 0;
   for (const table = state.tables.ascend(); table.key !== undefined; table.next()) {
     for (const at = table.value.rows.ascend(); at.key !== undefined; at.next()) {
-      if (visitor.row({ table: table.value, key: at.key, row: at.value })) yield;
+      if (visitor.row(table.value, at.key, at.value)) yield;
     }
     passed += 1;
     // Tables without rows write nothing, and there may be a million of them.
@@ -86,7 +87,7 @@ export function* encodeChunks(state: KernelState): Generator<Uint8Array, undefin
       chunk.plain(plain);
       return end(start, value);
     },
-    row: ({ table, key, row }) => {
+    row: (table, key, row) => {
       const start = chunk.length;
       const value = begin(part.row, table.key, key);
       writeRowValue(chunk, row.version, row.cells);
@@ -130,7 +131,7 @@ export function recomputeStateHash(state: KernelState): string {
       sum.add(one);
       return false;
     },
-    row: ({ table, key, row }) => {
+    row: (table, key, row) => {
       digestRow(one, rowSeed(table.tenantId, table.name), key, row.version, row.cells);
       sum.add(one);
       return false;

@@ -49,7 +49,7 @@ export const indexEntryOverheadBytes = 48;
 /** Bytes counted for a tenant, table, index or remembered outcome beyond its encoding. */
 export const entityOverheadBytes = 512;
 /** Bytes of one chunk of an encoded state, before the record that overflows it: what a turn of the event loop can afford. */
-export const chunkBytes = 65_536;
+export const chunkBytes = 32_768;
 /** Tables whose rows may go into one chunk, so that tables without any cost no more than others. */
 export const tablesPerChunkMax = 4_096;
 /** Bytes that one byte of a request may become in packed form: a small int takes one there and nine here. */

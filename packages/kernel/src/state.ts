@@ -149,10 +149,3 @@ export function emptyWindow(tenantId: number, edit: Edit | null): IdempotencyWin
 
 export const findTenant = (state: { readonly tenants: OrderedMap<TenantState> }, tenantId: number) =>
   state.tenants.get(tenantKey(tenantId));
-
-/** A row with where it belongs. */
-export interface StoredRowEntry {
-  readonly table: TableState;
-  readonly key: string;
-  readonly row: StoredRow;
-}

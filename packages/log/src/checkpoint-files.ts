@@ -1,4 +1,12 @@
-import { type CheckpointRef, checkpointPartLength, checkpointParts, err, manifestBytes, ok } from '@kimberlite/base';
+import {
+  type CheckpointRef,
+  checkpointPartLength,
+  checkpointParts,
+  err,
+  manifestBytes,
+  ok,
+  type Result,
+} from '@kimberlite/base';
 import { isPart, manifestOffset, partOffset } from './checkpoint-file.ts';
 import { type Done, inTurn } from './completion.ts';
 import type { MarkPort } from './coverage.ts';
@@ -124,11 +132,7 @@ export class CheckpointFiles {
 export function listCheckpointFiles(
   disk: Disk,
   files: readonly string[],
-  done: (
-    found:
-      | { readonly ok: true; readonly value: Map<string, number> }
-      | { readonly ok: false; readonly error: DiskError },
-  ) => void,
+  done: (found: Result<Map<string, number>, DiskError>) => void,
 ): void {
   const sizes = new Map<string, number>();
   const names = files.filter((file) => {

@@ -17,5 +17,5 @@ export type { LogError } from './log-error.ts';
 export { type OpenedLog, type OpenOptions, openLog } from './open.ts';
 export { recoverLog, type SlotSource, type Wanted } from './recovery.ts';
 export { type Superblock, type SuperblockCopy, superblockPayloadBytesMax, type Trim } from './superblock.ts';
-export { type CheckpointInspection, type CheckpointProblem } from './verify-checkpoints.ts';
+export { type CheckpointInspection, type CheckpointProblem, inspectCheckpoints } from './verify-checkpoints.ts';
 export { type LogProblem, type VerifyOptions, type VerifyReport, verifyLog } from './verify.ts';

@@ -55,8 +55,8 @@ export interface Log {
     done: (stored: boolean) => void,
   ) => void;
   /**
-   * The log below `op`, and every checkpoint not in `keep` and no newer than those, may go: whole files, when nothing above needs them, and only
-   * after the superblock says so. From the call on nothing below `op` is read, and an append below it ends unwritten.
+   * The log below `op`, and every checkpoint not in `keep` and no newer than those, may go: whole files, when nothing
+   * above needs them, and only after the superblock says so. From the call on nothing below `op` is read, and an append below it ends unwritten.
    */
   readonly trim: (op: Op, keep: readonly CheckpointRef[]) => void;
   /** Bytes of all files. */

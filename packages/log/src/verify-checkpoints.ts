@@ -6,10 +6,12 @@ import {
   err,
   manifestBytes,
   ok,
+  type Result,
 } from '@kimberlite/base';
 import { checkpointFileBytes, decodeCheckpointHeader, manifestOffset, partOffset } from './checkpoint-file.ts';
 import { type Done, eachInTurn } from './completion.ts';
 import type { Disk } from './disk.ts';
+import { type InspectOptions, readOwner } from './inspect.ts';
 import { alignToBlock, blockBytes, isZero, type LogIdentity, parseFileName } from './layout.ts';
 import { diskFailure, type LogError } from './log-error.ts';
 import { readTolerant } from './tolerant-read.ts';
@@ -68,11 +70,7 @@ export function inspectCheckpoint(
   disk: Disk,
   identity: LogIdentity,
   file: string,
-  done: (
-    result:
-      | { readonly ok: true; readonly value: CheckpointInspection | null }
-      | { readonly ok: false; readonly error: LogError },
-  ) => void,
+  done: (result: Result<CheckpointInspection | null, LogError>) => void,
 ): void {
   const known = parseFileName(file);
   const op = known?.type === 'checkpoint' || known?.type === 'receiving' ? known.op : 0;
@@ -89,6 +87,28 @@ export function inspectCheckpoint(
       return finish(ok(undefined));
     }
     checkHeader(checking, finish);
+  });
+}
+
+/** Every checkpoint file of a directory, ascending by op. */
+export function inspectCheckpoints(
+  options: InspectOptions,
+  done: (result: Result<readonly CheckpointInspection[], LogError>) => void,
+): void {
+  const { disk } = options;
+  readOwner(options, (owner) => {
+    if (!owner.ok) return done(owner);
+    disk.list((files) => {
+      if (!files.ok) return done(err(diskFailure(files.error)));
+      const found: CheckpointInspection[] = [];
+      const inspectOne = (file: string, next: Done<LogError>): void =>
+        inspectCheckpoint(disk, owner.value.identity, file, (inspected) => {
+          if (inspected.ok && inspected.value !== null) found.push(inspected.value);
+          next(inspected.ok ? ok(undefined) : inspected);
+        });
+      const names = files.value.filter((file) => parseFileName(file)?.type === 'checkpoint');
+      eachInTurn(names, inspectOne, (result) => done(result.ok ? ok(found) : result));
+    });
   });
 }
 

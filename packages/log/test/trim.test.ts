@@ -197,7 +197,7 @@ describe('trimming', () => {
     const at = 16 * 5 + 1;
     const from = asOp(at - 1);
     const later = chain([10, 20, 30], 0, from);
-    for (let steps = 0; steps < 40; steps++) {
+    for (let steps = 0; steps < 40; steps += 3) {
       const { b, opened } = filled(steps + 1, 8);
       let ended = 0;
       const count = (): void => {
@@ -207,9 +207,12 @@ describe('trimming', () => {
       for (let i = 0; i < steps; i++) b.clockwork.step();
       opened.log.trim(at as Op, []);
       b.clockwork.run();
+      const made = b.disk.completed['create'] ?? 0;
       opened.log.trim(at as Op, []);
       for (const prepare of later) opened.log.append(prepare, count);
       b.clockwork.run();
+      // The sixth and the seventh, and none of those in between.
+      expect((b.disk.completed['create'] ?? 0) - made, `after ${steps}`).toBeLessThanOrEqual(2);
       expect(ended, `after ${steps}`).toBe(7);
       expect(headersOf(b), `after ${steps}`).toEqual([6, 7]);
       close(b, opened);
@@ -265,20 +268,25 @@ describe('trimming', () => {
 });
 
 describe('a crash while trimming', () => {
+  // Op 18 is the last of three in segment 6, and in the second headers file.
+  const at = 18;
+  const before = 22;
+  const end = 24;
+
   for (const how of ['crash', 'kill'] as const) {
     it(`${how} after every step: nothing that was kept is lost, nothing that went is missed`, () => {
       const seen = new Set<string>();
       let quiet = false;
       for (let steps = 0; !quiet; steps++) {
-        const { b, opened } = filled(500 + steps, 38);
+        const { b, opened } = filled(500 + steps, before);
         let superblock = 0;
         const started = steps + 1;
-        opened.log.trim(trimmedAt as Op, []);
+        opened.log.trim(at as Op, []);
         opened.log.writeSuperblock(1, new Uint8Array(9000).fill(77), () => {
           superblock = 77;
         });
         let ended = 0;
-        for (const prepare of prepares.slice(38)) {
+        for (const prepare of prepares.slice(before, end)) {
           opened.log.append(prepare, () => {
             ended = prepare.header.op;
           });
@@ -289,21 +297,21 @@ describe('a crash while trimming', () => {
         const again = unwrap(open(b));
         if (superblock !== 0) expect(again.superblock[0], label).toBe(superblock);
         const { op } = trimOf(b);
-        expect([1, trimmedAt], label).toContain(op);
+        expect([1, at], label).toContain(op);
         seen.add(`${op} ${segmentsOf(b)[0]}`);
-        expect(segmentsOf(b)[0], label).toBe(op === 1 ? 1 : 7);
+        expect(segmentsOf(b)[0], label).toBe(op === 1 ? 1 : 6);
         expect(headersOf(b)[0], label).toBe(op === 1 ? 1 : 2);
         const recovered = recoverAbove(again, op === 1 ? 1 : op - 1);
         for (const slot of recovered.slots.slice(0, ended - op + 1)) expect(slot.state, label).toBe('durable');
-        expect(recovered.head, label).toBeGreaterThanOrEqual(Math.max(38, ended));
-        checkKept(b, again, Math.max(2, op), 38);
-        append(b, again, prepares.slice(38));
-        checkKept(b, again, Math.max(2, op));
+        expect(recovered.head, label).toBeGreaterThanOrEqual(Math.max(before, ended));
+        checkKept(b, again, Math.max(2, op), before);
+        append(b, again, prepares.slice(before, end));
+        checkKept(b, again, Math.max(2, op), end);
         close(b, again);
-        expect(verify(b), label).toMatchObject({ problems: [], leftovers: [] });
+        if (steps % 4 === 0) expect(verify(b), label).toMatchObject({ problems: [], leftovers: [] });
         expect(b.fatal).toEqual([]);
       }
-      expect(seen).toContain(`${trimmedAt} 7`);
+      expect(seen).toContain(`${at} 6`);
       // What a kill leaves is what was written, and the one sector that changes is written at once.
       if (how === 'crash') expect(seen).toContain('1 1');
     });

@@ -3,6 +3,7 @@ import type { StatusRow } from '@kimberlite/wire';
 import type { Registry } from 'prom-client';
 import type { Access } from './access.ts';
 import type { Address } from './address.ts';
+import { type AdminActions, actionHeader, actionOf } from './admin-actions.ts';
 import { type HealthCheck, reportHealth } from './health.ts';
 import { listenOn } from './listen.ts';
 import { headerBytesMax } from './socket-limits.ts';
@@ -19,11 +20,12 @@ export interface AdminOptions {
   readonly ready: () => readonly HealthCheck[];
   /** Has it come up? */
   readonly started: () => readonly HealthCheck[];
+  readonly actions: AdminActions;
 }
 
 const requestTimeoutMs = 5000;
 
-/** Health, metrics, status and the dashboard. Reads only. Owns the admin port. */
+/** Health, metrics, status and the dashboard; and what operators ask for. Owns the admin port. */
 export class AdminHttp {
   private readonly options: AdminOptions;
   private readonly server: Server;
@@ -69,12 +71,28 @@ export class AdminHttp {
       }
       response.setHeader('access-control-allow-origin', origin);
     }
+    if (request.method === 'POST' && request.headers[actionHeader] !== undefined) return this.act(request, response);
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       response.setHeader('allow', 'GET, HEAD');
-      return reply(response, 405, 'text/plain', 'this port is for reading only\n');
+      return reply(
+        response,
+        405,
+        'text/plain',
+        'this port is for reading, and for `kimberlite recover` and `transfer`\n',
+      );
     }
     const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
     return this.route(path, response);
+  }
+
+  /** The command line's `recover` and `transfer`. The body is not read. */
+  private async act(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const action = actionOf(request, this.options.actions);
+    if (action === null) {
+      return reply(response, 404, 'text/plain', 'try /transfer or /members/N/replace\n');
+    }
+    const answer = await action();
+    reply(response, answer.ok ? 200 : 409, 'application/json', `${JSON.stringify(answer)}\n`);
   }
 
   private async route(path: string, response: ServerResponse): Promise<void> {

@@ -1,7 +1,7 @@
 import { mkdir } from 'node:fs/promises';
 import type { Result } from '@kimberlite/base';
 import { formatLog, type LogError } from '@kimberlite/log';
-import { encodeDurableState, initialDurableState } from '@kimberlite/vsr';
+import { type DurableState, encodeDurableState, initialDurableState, replacedDurableState } from '@kimberlite/vsr';
 import type { NodeConfig } from './config.ts';
 import { openDataDirectory } from './data-directory.ts';
 import { nodeCrc32, nodeHasher } from './platform-checksums.ts';
@@ -11,7 +11,22 @@ import { StartError } from './start-error.ts';
  * Prepares a node's data directory, once in its life; creates it where it is missing. Rejects with `StartError` when the
  * directory holds anything already: a node that forgot what it acknowledged must not come back under the same identity.
  */
-export async function formatNode(config: NodeConfig): Promise<void> {
+export function formatNode(config: NodeConfig): Promise<void> {
+  return prepare(config, initialDurableState(config.checkpointInterval));
+}
+
+/**
+ * An empty directory under an identity that was used before. The others have fenced off the machine that had it: their
+ * answer is `fenced`.
+ */
+export function formatReplacement(
+  config: NodeConfig,
+  fenced: { readonly view: number; readonly incarnation: number; readonly checkpointInterval: number },
+): Promise<void> {
+  return prepare(config, replacedDurableState(fenced));
+}
+
+async function prepare(config: NodeConfig, durable: DurableState): Promise<void> {
   const { dataDir, clusterId, replica } = config;
   await makeDirectory(dataDir);
   const directory = await openDataDirectory(dataDir);
@@ -24,7 +39,7 @@ export async function formatNode(config: NodeConfig): Promise<void> {
           crc32: nodeCrc32,
           cluster: clusterId,
           replica,
-          superblock: encodeDurableState(initialDurableState(config.checkpointInterval)),
+          superblock: encodeDurableState(durable),
         },
         resolve,
       ),

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import { pipelineMax, protocolVersion, type RandomState, replicaId, seedRandom } from '@kimberlite/base';
-import { Host, type HostOptions, type Journal } from '@kimberlite/host';
+import { Host, type HostOptions, type Journal, type Replaced } from '@kimberlite/host';
 import type { KernelState } from '@kimberlite/kernel';
 import { createCodec, createKernelStateMachine, type MemberAddress, type PeerHello } from '@kimberlite/wire';
 import { Access } from './access.ts';
 import { type Address, formatAddress, isWildcard, reachable } from './address.ts';
+import type { ReplaceAnswer } from './admin-actions.ts';
 import { AdminHttp } from './admin-http.ts';
 import { ClientNetwork } from './client-network.ts';
 import { createClock } from './clock.ts';
@@ -60,6 +61,8 @@ export async function startNode(options: StartOptions): Promise<RunningNode> {
 
 /** How much longer than the grace a stop may take to close sockets and files. */
 const closeMaxMs = 2000;
+/** How long a replacement may take to be committed. */
+const replaceMaxMs = 10_000;
 
 /** All parts of one node and the wires between them. */
 class Node {
@@ -109,6 +112,7 @@ class Node {
       live: () => liveChecks(this.condition()),
       ready: () => readyChecks(this.condition()),
       started: () => startedChecks(this.condition()),
+      actions: { replace: (replica) => this.replace(replica), transfer: () => this.host.transfer() },
     });
   }
 
@@ -154,6 +158,15 @@ class Node {
     await Promise.race([closed, expire(closeMaxMs)]);
     await this.directory.close();
     this.journal.write('info', 'stopped', {});
+  }
+
+  private async replace(replica: number): Promise<ReplaceAnswer> {
+    this.journal.write('warn', `asked to fence off the machine of replica ${replica}, which is said to be gone`, {});
+    const asked = new Promise<Replaced>((resolve) => this.host.replaceMember(replica, resolve));
+    const result = await Promise.race([asked, expire(replaceMaxMs)]);
+    if (result === 'late') return { ok: false, reason: 'no quorum of the others has committed it in time' };
+    const checkpointInterval = this.host.inspect()?.checkpointing.interval ?? this.config.checkpointInterval;
+    return result.ok ? { ...result, checkpointInterval } : result;
   }
 
   private urls(): { readonly endpoint: string; readonly adminUrl: string } {

@@ -3,6 +3,7 @@ import { clusterId, replicaId } from '@kimberlite/base';
 import type { StatusRow } from '@kimberlite/wire';
 import { afterEach, describe, expect, it } from 'vitest';
 import { Access } from '../src/access.ts';
+import type { AdminActions } from '../src/admin-actions.ts';
 import { AdminHttp, type AdminOptions } from '../src/admin-http.ts';
 import { ListenError } from '../src/listen.ts';
 import { quietMetrics } from './records.ts';
@@ -37,6 +38,11 @@ const row: StatusRow = {
   members: [],
 };
 
+const noActions: AdminActions = {
+  replace: async (replica) => ({ ok: false, reason: `replica ${replica}: nobody replaces anything here` }),
+  transfer: () => ({ ok: true }),
+};
+
 async function admin(changes: Partial<AdminOptions> = {}) {
   const metrics = quietMetrics();
   metrics.watchReplica(() => ({ ...row, applied: 8 }));
@@ -46,6 +52,7 @@ async function admin(changes: Partial<AdminOptions> = {}) {
     registry: metrics.registry,
     status: () => row,
     live: () => [{ name: 'process', problem: null }],
+    actions: noActions,
     ready: () => [
       { name: 'log', problem: null },
       { name: 'replica', problem: 'is in view-change' },
@@ -124,6 +131,28 @@ describe('what it shows', () => {
   });
 });
 
+describe('what operators ask for', () => {
+  const asked = { 'x-kimberlite-action': '1' };
+  it('is answered, also where the answer is no', async () => {
+    const port = await admin();
+    const transferred = await get(port, '/transfer', asked, 'POST');
+    expect([transferred.status, JSON.parse(transferred.body)]).toEqual([200, { ok: true }]);
+    const replaced = await get(port, '/members/2/replace', asked, 'POST');
+    expect([replaced.status, JSON.parse(replaced.body)]).toMatchObject([
+      409,
+      { ok: false, reason: 'replica 2: nobody replaces anything here' },
+    ]);
+    expect((await get(port, '/members/22/replace', asked, 'POST')).status).toBe(404);
+    expect((await get(port, '/transfer', asked)).status).toBe(404);
+  });
+
+  it('is not what a web page can make a browser send', async () => {
+    const port = await admin();
+    expect((await get(port, '/transfer', {}, 'POST')).status).toBe(405);
+    expect((await get(port, '/transfer', { ...asked, origin: 'http://evil.example' }, 'POST')).status).toBe(403);
+  });
+});
+
 describe('to whom', () => {
   it.each<[string, Record<string, string>, number, string | undefined]>([
     ['a program', {}, 200, undefined],
@@ -147,6 +176,7 @@ it('a busy port is named with its key and the fix', async () => {
     registry: quietMetrics().registry,
     status: () => row,
     live: () => [],
+    actions: noActions,
     ready: () => [],
     started: () => [],
   });

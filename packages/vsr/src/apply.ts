@@ -12,6 +12,7 @@ import { decodeBatch } from './batch.ts';
 import { onCheckpointOp } from './checkpoint.ts';
 import type { ClientRequest } from './client.ts';
 import { forgetBehind } from './log-writes.ts';
+import { applySystem, onSystemApplied, systemClient } from './members.ts';
 import { onOpApplied, onRequestApplied, onStateAdvanced } from './reads.ts';
 import { readBehind } from './repair.ts';
 import { isNormalPrimary, type Replica } from './replica.ts';
@@ -62,6 +63,7 @@ export function applyOp<S>(r: Replica<S>, prepare: Prepare): void {
     r.out.push({ type: 'apply-effects', op: header.op, timestamp: header.timestamp, primary, replay, effects });
   }
   if (header.op % stateHashInterval === 0) r.report = { op: header.op, hash: r.machine.stateHash(r.state) };
+  onSystemApplied(r, header.op);
   onCheckpointOp(r, header, extraCheckpoint);
   forgetBehind(r, header.op);
 }
@@ -74,6 +76,7 @@ function applyRequest<S>(
   request: ClientRequest,
   effects: unknown[],
 ): boolean {
+  if (request.client === systemClient) return applySystem(r, op, request.body);
   const entry = r.sessions.get(request.client);
   if (entry !== undefined && entry.session === request.session) {
     raiseFloor(r, entry, request.floor);

@@ -20,7 +20,7 @@ const countBytes = 4;
 const requestHeadBytes = 16 + 8 + 8 + 8 + 16 + 4;
 
 /** Bytes that a request takes in a batch. */
-export const requestBytes = (request: ClientRequest): number => requestHeadBytes + request.body.length;
+export const requestBytes = (request: Pick<ClientRequest, 'body'>): number => requestHeadBytes + request.body.length;
 
 export const emptyBatchBytes = countBytes;
 

@@ -7,6 +7,7 @@ import {
   FixedReader,
   FixedWriter,
   ok,
+  replicasMax,
   replyBytesMax,
   type Result,
   type SessionNumber,
@@ -18,7 +19,8 @@ import { sizeOfOutcome } from './sessions.ts';
 import type { StateDecoder, StateMachine } from './state-machine.ts';
 
 // What a checkpoint holds: what every replica derives from the log alike, as one stream of canonical bytes.
-// Little-endian: version u32 · schedule (op u64, bytes u64) · sessions u32, then by client
+// Little-endian: version u32 · schedule (op u64, bytes u64) · living: six times u32 ·
+// sessions u32, then by client
 //   client 16 · session u64 · floor u64 · last op u64 · executed u64 · outcomes u32, then by request number
 //     number u64 · checksum 16 · op u64 · timestamp u64 · length u32 · body;
 // then the state machine's own bytes to the end.
@@ -36,10 +38,12 @@ export interface CheckpointContent<S> {
   readonly state: S;
   readonly sessions: ReadonlyMap<ClientId, SessionEntry>;
   readonly schedule: CheckpointSchedule;
+  /** By replica, of as many as a cluster may have: the lowest incarnation that may speak. */
+  readonly living: readonly number[];
 }
 
 const version = 1;
-const headBytes = 4 + 8 + 8 + 4;
+const headBytes = 4 + 8 + 8 + replicasMax * 4 + 4;
 const sessionBytes = 16 + 8 * 4 + 4;
 const outcomeHeadBytes = 8 + 16 + 8 + 8 + 4;
 /** Pieces are gathered to about this size. */
@@ -80,9 +84,11 @@ function* gathered(pieces: Iterable<Uint8Array>): Generator<Uint8Array> {
 
 /** The bytes of a checkpoint, drawn lazily: equal contents give equal bytes. */
 export function* encodeContent<S>(content: CheckpointContent<S>, machine: StateMachine<S>): Generator<Uint8Array> {
-  const { schedule, sessions, state } = content;
+  const { schedule, sessions, state, living } = content;
   const head = new FixedWriter(headBytes);
-  head.u32(version).u64(schedule.op).u64(schedule.bytes).u32(sessions.size);
+  head.u32(version).u64(schedule.op).u64(schedule.bytes);
+  for (let replica = 0; replica < replicasMax; replica++) head.u32(living[replica] ?? 0);
+  head.u32(sessions.size);
   yield head.bytes;
   yield* gathered(sessionPieces(sessions));
   yield* machine.encode(state);
@@ -100,6 +106,7 @@ export class ContentDecoder<S> {
   private readonly states: StateDecoder<S>;
   private rest: Uint8Array = new Uint8Array(0);
   private schedule: CheckpointSchedule | null = null;
+  private living: readonly number[] = [];
   private readonly sessions = new Map<ClientId, SessionEntry>();
   private sessionsLeft = 0;
   private current: SessionRead | null = null;
@@ -123,10 +130,10 @@ export class ContentDecoder<S> {
   }
 
   finish(): Result<CheckpointContent<S>, string> {
-    const { schedule, sessions } = this;
+    const { schedule, sessions, living } = this;
     if (schedule === null || !this.isPastSessions) return err('it ends within the sessions');
     const state = this.states.finish();
-    return state.ok ? ok({ state: state.value, sessions, schedule }) : state;
+    return state.ok ? ok({ state: state.value, sessions, schedule, living }) : state;
   }
 
   private get isPastSessions(): boolean {
@@ -152,9 +159,12 @@ export class ContentDecoder<S> {
   private readHead(reader: FixedReader): string | null {
     if (reader.remaining < headBytes) return this.wait(reader);
     if (reader.u32() !== version) return 'its content has another version';
-    const [op, bytes, count] = [reader.u64(), reader.u64(), reader.u32()];
+    const [op, bytes] = [reader.u64(), reader.u64()];
+    const living = Array.from({ length: replicasMax }, () => reader.u32());
+    const count = reader.u32();
     if (reader.failed || count > sessionsMax) return 'its head is out of bounds';
     this.schedule = { op, bytes };
+    this.living = living;
     this.sessionsLeft = count;
     return null;
   }

@@ -5,7 +5,9 @@ import type { CheckpointMark } from './durable-state.ts';
 import { startPrepares } from './pipeline.ts';
 import { sizeOf, withReplica } from './quorum.ts';
 import { isDurableAt, type Replica } from './replica.ts';
+import { armTimer, disarm } from './send.ts';
 import { flush } from './superblock.ts';
+import { jittered } from './timeouts.ts';
 
 // Checkpoints: when one is due, what is kept of them, and how far the log may be let go of.
 
@@ -22,7 +24,7 @@ export interface Checkpointing<S> {
   due: readonly number[];
   /** Waits for the one that is being written; a newer one takes its place. */
   waiting: Capture<S> | null;
-  writing: number | null;
+  writing: Capture<S> | null;
   /** Written, and waits for its op to be durable in the own log too: a log never ends below what the superblock names. */
   written: CheckpointRef | null;
   /** On stable storage, newest first; in the superblock, or about to be. At most `checkpointsKept`. */
@@ -90,7 +92,8 @@ function capture<S>(r: Replica<S>, header: PrepareHeader): void {
   // Passed again while the log is replayed: written again only if what is there is damaged.
   if (newest !== undefined && header.op <= newest.header.op && !isDamagedAt(r, header.op)) return;
   if (c.waiting !== null) r.mark('checkpoint-overtaken');
-  c.waiting = { header, state: r.state, sessions: copySessions(r.sessions), schedule: c.schedule };
+  const { living } = r.members;
+  c.waiting = { header, state: r.state, sessions: copySessions(r.sessions), schedule: c.schedule, living };
   writeNext(r);
 }
 
@@ -101,22 +104,35 @@ function writeNext<S>(r: Replica<S>): void {
   const c = r.checkpointing;
   if (c.writing !== null || c.waiting === null) return;
   const { header, ...content } = c.waiting;
+  c.writing = c.waiting;
   c.waiting = null;
-  c.writing = header.op;
   r.out.push({ type: 'write-checkpoint', header, content: encodeContent(content, r.machine) });
 }
 
-/** It is on stable storage; null: there was no space for it, and the next one is another attempt. */
+/** It is on stable storage; null: there was no space for it. */
 export function onCheckpointWritten<S>(r: Replica<S>, op: number, ref: CheckpointRef | null): void {
   const c = r.checkpointing;
-  assert(c.writing === op, 'one checkpoint is written at a time');
+  const capture = c.writing;
+  assert(capture !== null && capture.header.op === op, 'one checkpoint is written at a time');
   c.writing = null;
-  if (ref === null) r.mark('checkpoint-without-space');
-  else if (isKnown(r, ref)) keepAgain(r, ref);
+  if (ref === null) return waitForSpace(r, capture);
+  if (isKnown(r, ref)) keepAgain(r, ref);
   else {
     c.written = ref;
     keepWritten(r);
   }
+  writeNext(r);
+}
+
+/** Tried again after a while, or a newer one in its place: the primary may be waiting for just this one. */
+function waitForSpace<S>(r: Replica<S>, capture: Capture<S>): void {
+  r.mark('checkpoint-without-space');
+  r.checkpointing.waiting ??= capture;
+  armTimer(r, 'checkpoint', jittered(r, r.timing.checkpointRetryMs));
+}
+
+export function onCheckpointTimer<S>(r: Replica<S>): void {
+  disarm(r, 'checkpoint');
   writeNext(r);
 }
 

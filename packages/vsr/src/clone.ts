@@ -7,6 +7,11 @@ export function cloneReplica<S>(r: Replica<S>): Replica<S> {
   return {
     ...r,
     checkpointing: { ...r.checkpointing },
+    members: {
+      ...r.members,
+      fences: new Map(r.members.fences),
+      replacing: r.members.replacing === null ? null : { ...r.members.replacing },
+    },
     log: new Map(r.log),
     slots: new Map(r.slots),
     bodies: new Map(r.bodies),
@@ -76,7 +81,11 @@ export function encodeReplica<S>(r: Replica<S>): Uint8Array {
   const described = {
     ...rest,
     state: machine.stateHash(state),
-    checkpointing: { ...checkpointing, waiting: checkpointing.waiting?.header.op ?? null },
+    checkpointing: {
+      ...checkpointing,
+      waiting: checkpointing.waiting?.header.op,
+      writing: checkpointing.writing?.header.op,
+    },
     loading: loading === null ? null : { ref: loading.ref, next: loading.next, asked: loading.asked },
     syncing: syncing === null ? null : { ...syncing, content: syncing.content !== null },
     queries: new Map(

@@ -14,6 +14,7 @@ export const replicaMarks = [
   'waits-for-more-replicas',
   'inherited-bodies-fetched',
   'late-do-view-change-answered',
+  'vote-in-an-older-view-answered',
   'vote-expired',
   'slept-through-heartbeats',
   'hand-over',
@@ -35,6 +36,7 @@ export const replicaMarks = [
   'prepare-came-too-early',
   'prepare-sent-again',
   'gave-up-silently',
+  'silent-primary-votes',
   'heard-again',
   'primary-stuck-forfeits',
   'inherited-requests-indexed',
@@ -68,7 +70,12 @@ export const replicaMarks = [
   'state-sync',
   'state-sync-resumed',
   'checkpoint-gone-at-peer',
+  'checkpoint-of-the-primary-alone',
   'checkpoint-installed',
+  // A machine that came back without its memory.
+  'fenced',
+  'dead-incarnation-unheard',
+  'restarted-without-memory',
   // Slots and repair.
   'write-waits-its-turn',
   'written-but-unwanted',

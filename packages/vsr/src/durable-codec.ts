@@ -22,12 +22,12 @@ import type { CheckpointMark, DurableState, DurableSuffixEntry } from './durable
 // view u64 · log view u64 · commit u64 · checkpoint u64 · P u32 · count u32, then per entry
 // op u64 · flags u8 (1: id, 2: header) · id 16 · header 92.
 // Then, unless it was written before there were checkpoints: interval u32 · stable op u64, checksum 16 (0: none) ·
-// count u8, then per checkpoint header 92 · content bytes u64 · checksum 16.
+// incarnation u32 · replaced u8 · count u8, then per checkpoint header 92 · content bytes u64 · checksum 16.
 
 const headBytes = 8 * 4 + 4 + 4;
 const headerBytes = 16 + 16 + 8 + 8 + 16 + 8 + 4 + 16;
 const entryBytes = 8 + 1 + 16 + headerBytes;
-const checkpointsHeadBytes = 4 + 8 + 16 + 1;
+const checkpointsHeadBytes = 4 + 8 + 16 + 4 + 1 + 1;
 const checkpointBytes = headerBytes + 8 + 16;
 /** The newest and the one it may be replaced by. */
 export const checkpointsKept = 2;
@@ -43,6 +43,23 @@ export const initialDurableState = (checkpointInterval: number = checkpointInter
   checkpoints: [],
   stable: null,
   checkpointInterval,
+  incarnation: 0,
+  replaced: false,
+});
+
+/**
+ * What an empty machine knows that takes the place of a lost one (Table H, row 4): two views above the one in which its
+ * predecessor was fenced off, so that nothing said of that one counts.
+ */
+export const replacedDurableState = (options: {
+  readonly view: number;
+  readonly incarnation: number;
+  readonly checkpointInterval?: number;
+}): DurableState => ({
+  ...initialDurableState(options.checkpointInterval),
+  view: view(options.view + 2),
+  incarnation: options.incarnation,
+  replaced: true,
 });
 
 function writeHeader(writer: FixedWriter, header: PrepareHeader | null): void {
@@ -82,6 +99,8 @@ export function encodeDurableState(state: DurableState): Uint8Array {
     .u32(state.checkpointInterval)
     .u64(stable?.op ?? 0)
     .hex128(stable?.checksum ?? zeros)
+    .u32(state.incarnation)
+    .u8(state.replaced ? 1 : 0)
     .u8(checkpoints.length);
   for (const { header, contentBytes, checksum } of checkpoints) {
     writeHeader(writer, header);
@@ -90,18 +109,21 @@ export function encodeDurableState(state: DurableState): Uint8Array {
   return writer.bytes;
 }
 
-type Checkpoints = Pick<DurableState, 'checkpoints' | 'stable' | 'checkpointInterval'>;
+type Checkpoints = Pick<DurableState, 'checkpoints' | 'stable' | 'checkpointInterval' | 'incarnation' | 'replaced'>;
 
 function readCheckpoints(reader: FixedReader): Result<Checkpoints, string> {
   // A superblock from before there were checkpoints ends here.
   if (reader.remaining === 0) {
-    return ok({ checkpoints: [], stable: null, checkpointInterval: checkpointIntervalOpsDefault });
+    const { checkpoints, stable, checkpointInterval, incarnation, replaced } = initialDurableState();
+    return ok({ checkpoints, stable, checkpointInterval, incarnation, replaced });
   }
   const checkpointInterval = reader.u32();
   const stableOp = reader.u64() as Op;
   const stableChecksum = reader.hex128() as Checksum;
   const stable: CheckpointMark | null = stableOp === 0 ? null : { op: stableOp, checksum: stableChecksum };
+  const [incarnation, replaced] = [reader.u32(), reader.u8()];
   const count = reader.u8();
+  if (replaced > 1) return err('a flag is neither 0 nor 1');
   if (checkpointInterval === 0 || count > checkpointsKept) return err('damaged list of checkpoints');
   const checkpoints: CheckpointRef[] = [];
   for (let i = 0; i < count; i++) {
@@ -113,7 +135,7 @@ function readCheckpoints(reader: FixedReader): Result<Checkpoints, string> {
   if (newest !== undefined && older !== undefined && newest.header.op <= older.header.op) {
     return err('checkpoints in the wrong order');
   }
-  return ok({ checkpoints, stable, checkpointInterval });
+  return ok({ checkpoints, stable, checkpointInterval, incarnation, replaced: replaced === 1 });
 }
 
 function readEntry(reader: FixedReader): DurableSuffixEntry | null {

@@ -31,4 +31,8 @@ export interface DurableState {
   readonly stable: CheckpointMark | null;
   /** Ops between two checkpoints. Fixed at format, the same on all replicas. */
   readonly checkpointInterval: number;
+  /** Which of the machines that had this identity: rises when one comes back without its memory (Table H). */
+  readonly incarnation: number;
+  /** It came back without its memory and has no checkpoint yet: it acknowledges nothing, and applies nothing. */
+  readonly replaced: boolean;
 }

@@ -59,5 +59,13 @@ export type Effect =
       readonly replay: boolean;
       readonly effects: readonly unknown[];
     }
+  /** What became of `replace-member`. */
+  | {
+      readonly type: 'member-replaced';
+      readonly ticket: number;
+      readonly result:
+        | { readonly ok: true; readonly incarnation: number; readonly view: number }
+        | { readonly ok: false; readonly reason: string };
+    }
   /** The hand-over asked for by `stop` is done. Always the last effect there is. */
   | { readonly type: 'stopped' };

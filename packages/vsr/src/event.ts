@@ -15,6 +15,7 @@ export type TimerName =
   | 'repair'
   | 'ping'
   | 'sync'
+  | 'checkpoint'
   | 'stop';
 
 /** The clocks as the host read them just before the event. */
@@ -28,7 +29,8 @@ export interface ClockReading {
 export type Event =
   /** The first event after a boot. */
   | { readonly type: 'start' }
-  | { readonly type: 'message'; readonly message: Message }
+  /** `incarnation` of the sender; left out: the first. */
+  | { readonly type: 'message'; readonly message: Message; readonly incarnation?: number }
   /** Everything one turn of the host received, in order: admitted one by one, then prepared together as far as bounds allow. */
   | { readonly type: 'client-requests'; readonly requests: readonly ClientRequest[] }
   /** Everything one turn brought: it shares a confirmation round. */
@@ -63,5 +65,9 @@ export type Event =
       readonly part: number;
       readonly stored: boolean;
     }
+  /** The operator vouches that the machine of that replica is gone for good. Answered by `member-replaced`. */
+  | { readonly type: 'replace-member'; readonly replica: number; readonly ticket: number }
+  /** The operator wants another replica to be the primary. */
+  | { readonly type: 'transfer' }
   /** The operator wants this replica to stop: refuse new work and, as primary, hand over first. */
   | { readonly type: 'stop' };

@@ -2,13 +2,19 @@ export { decodeBatch, encodeBatch } from './batch.ts';
 export type * from './client.ts';
 export { type ReplicaMark, replicaMarks } from './coverage.ts';
 export { cloneReplica, encodeReplica, hashReplica } from './clone.ts';
-export { decodeDurableState, encodeDurableState, initialDurableState } from './durable-codec.ts';
+export {
+  decodeDurableState,
+  encodeDurableState,
+  initialDurableState,
+  replacedDurableState,
+} from './durable-codec.ts';
+export { systemClient } from './members.ts';
 export type * from './durable-state.ts';
 export type * from './effect.ts';
 export type * from './event.ts';
 export type * from './message.ts';
 export { type Quorums, quorumsOf } from './quorum.ts';
-export { createReplay, type Replay, type ReplayOptions } from './replay.ts';
+export { createReplay, type Replay, type ReplayOptions, type Restoring } from './replay.ts';
 export { createReplica, type Replica, type ReplicaOptions } from './replica.ts';
 export type * from './state-machine.ts';
 export { type ReplicaStatus, replicaStatus } from './status.ts';

@@ -1,4 +1,5 @@
 import { type Checksum, op as toOp, type Prepare, view as toView } from '@kimberlite/base';
+import { noteFence } from './members.ts';
 import { send } from './send.ts';
 import { keepWritten } from './checkpoint.ts';
 import { commitByAcks, countAck } from './commit.ts';
@@ -19,6 +20,7 @@ export function takeBody<S>(r: Replica<S>, prepare: Prepare): void {
   const { header } = prepare;
   setEntry(r, header.op, header.id, header);
   r.bodies.set(header.op, prepare);
+  noteFence(r, prepare);
   r.fetches.delete(header.op);
   writeBody(r, header.op);
 }

@@ -261,6 +261,11 @@ export function onAbdicateTimer<S>(r: Replica<S>): void {
   const windowUs = r.timing.abdicateMs * 1000;
   const waitedLong = r.now - r.waitingSinceUs >= windowUs;
   if (!waitedLong || heardSince(r, r.now - windowUs) >= r.quorums.replication) return;
+  // Two that gave up, each in a view of its own, would wait for each other for ever: so each says where it is.
+  if (r.silent) {
+    r.mark('silent-primary-votes');
+    return voteToLeave(r);
+  }
   r.mark('gave-up-silently');
   r.silent = true;
 }

@@ -19,6 +19,7 @@ import { checkpointsLag } from './checkpoint.ts';
 import type { ClientRequest, RefusalReason } from './client.ts';
 import { clockVerdict, nextTimestamp } from './clock.ts';
 import { takeBody } from './log-writes.ts';
+import { systemClient, takeSystemOp } from './members.ts';
 import { watchWaiting } from './normal.ts';
 import { type Admission, headId, isNormalPrimary, type Replica, setEntry } from './replica.ts';
 import { armTimer, broadcast, notify, refuseRequest } from './send.ts';
@@ -41,6 +42,7 @@ export function whyNotServing<S>(r: Replica<S>): RefusalReason | null {
 
 /** What is wrong with a request whatever the state; null: nothing. */
 function malformed(request: ClientRequest): string | null {
+  if (request.client === systemClient) return 'this client id is reserved';
   const register = request.session === 0;
   if (register !== (request.number === 0)) return 'session and request number are 0 together or not at all';
   if (register && request.body.length > 0) return 'a registration has no body';
@@ -154,20 +156,17 @@ function raiseNext<S>(r: Replica<S>, admission: Admission, floor: number): void 
 
 /** Starts prepares while there is room: at once when idle, in ever larger batches when busy. */
 export function startPrepares<S>(r: Replica<S>): void {
-  while (
-    isNormalPrimary(r) &&
-    r.serving &&
-    r.queue.length > 0 &&
-    r.head - r.commit < pipelineMax &&
-    !checkpointsLag(r)
-  ) {
+  while (isNormalPrimary(r) && r.serving && hasWork(r) && r.head - r.commit < pipelineMax && !checkpointsLag(r)) {
     const timestamp = nextTimestamp(r);
     if (timestamp === null) return refuseQueued(r, 'clock-unsynchronized');
-    const body = encodeBatch(takeBatch(r));
+    const system = takeSystemOp(r, r.head + 1);
+    const body = encodeBatch(system === null ? takeBatch(r) : [system]);
     const fields = { cluster: r.cluster, op: r.head + 1, view: r.view, parent: headId(r), timestamp, body };
     sendPrepare(r, makePrepare(fields, r.hasher));
   }
 }
+
+const hasWork = <S>(r: Replica<S>): boolean => r.queue.length > 0 || r.members.queue.length > 0;
 
 function takeBatch<S>(r: Replica<S>): readonly ClientRequest[] {
   let bytes = emptyBatchBytes;
@@ -214,6 +213,7 @@ export function openAdmission<S>(r: Replica<S>): void {
     const batch = decodeBatch(prepareBody(prepare));
     assert(batch.ok, () => `op ${op} holds no batch`);
     for (const request of batch.value) {
+      if (request.client === systemClient) continue;
       const admission = admissionOf(r, request);
       admission.inFlight.add(request.number);
       admission.next = Math.max(admission.next, request.number + 1);

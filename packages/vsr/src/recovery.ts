@@ -3,6 +3,7 @@ import { advanceApply } from './apply.ts';
 import { onPingTimer } from './clock.ts';
 import { extendLinks } from './repair.ts';
 import { beginLoading } from './state-load.ts';
+import { beginSync } from './state-sync.ts';
 import { dropEntry, emptySlot, idAt, isPrimary, type Replica, setEntry } from './replica.ts';
 import { setTimer } from './send.ts';
 import { heartbeatTimeoutMs, jittered } from './timeouts.ts';
@@ -58,6 +59,10 @@ export function onStart<S>(r: Replica<S>): void {
   r.recovered = { slots: [], head: r.recovered.head, headCertain: r.recovered.headCertain };
   const [newest] = r.checkpointing.refs;
   if (newest !== undefined) beginLoading(r, newest, 'boot');
+  else if (!r.stateLoaded) {
+    r.mark('restarted-without-memory');
+    beginSync(r);
+  }
   advanceApply(r);
 }
 

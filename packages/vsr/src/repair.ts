@@ -1,6 +1,7 @@
 import { assert, type Checksum, op as toOp, type Prepare, type PrepareHeader } from '@kimberlite/base';
 import { advanceApply } from './apply.ts';
 import { takeBody, writeBody } from './log-writes.ts';
+import { noteFence } from './members.ts';
 import type { HeadersMessage, RepairPrepareMessage, RequestHeadersMessage, RequestPrepareMessage } from './message.ts';
 import { hasReplica, withReplica } from './quorum.ts';
 import {
@@ -221,6 +222,7 @@ function keepRead<S>(r: Replica<S>, prepare: Prepare): void {
   if (header.op <= r.applied || idAt(r, header.op) !== header.id) return;
   setEntry(r, header.op, header.id, header);
   r.bodies.set(header.op, prepare);
+  noteFence(r, prepare);
   extendLinks(r);
 }
 

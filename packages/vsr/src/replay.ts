@@ -1,4 +1,5 @@
 import {
+  type CheckpointRef,
   type Checksum,
   type ClusterId,
   err,
@@ -12,17 +13,29 @@ import {
 } from '@kimberlite/base';
 import { applyOp } from './apply.ts';
 import { decodeBatch } from './batch.ts';
+import { ContentDecoder, encodeContent } from './checkpoint-content.ts';
 import { initialDurableState } from './durable-codec.ts';
 import { createReplica } from './replica.ts';
+import { adopt } from './state-load.ts';
 import type { StateMachine } from './state-machine.ts';
 
 export interface ReplayOptions<S> {
   readonly cluster: ClusterId;
   readonly hasher: Hasher;
   readonly stateMachine: StateMachine<S>;
+  /** Ops between two checkpoints, as the superblock has it; it decides what checkpoints hold. */
+  readonly checkpointInterval?: number;
 }
 
-/** A log played back, op by op from the first, by the very code that executes committed ops on a running replica. */
+/** A checkpoint that is read back, part by part. */
+export interface Restoring {
+  /** The next bytes of its content. */
+  readonly push: (bytes: Uint8Array) => Result<void, string>;
+  /** From here the replay goes on behind the checkpoint's op. */
+  readonly finish: () => Result<void, string>;
+}
+
+/** A log played back, op by op from the first or from a checkpoint, by the very code that executes committed ops on a running replica. */
 export interface Replay {
   /** The last op applied, its id (the root's before the first), and the position of the last command. */
   readonly op: () => number;
@@ -30,11 +43,15 @@ export interface Replay {
   readonly position: () => number;
   /** Hex; equals the state hash of every replica that has applied the same op. */
   readonly stateHash: () => string;
+  /** Begins at a checkpoint instead of the first op. Before anything is applied. */
+  readonly restore: (ref: CheckpointRef) => Restoring;
+  /** The bytes of a checkpoint at the op that was applied last. */
+  readonly content: () => Iterable<Uint8Array>;
   /** The next op. The error says why it cannot be that; nothing was applied then. */
   readonly apply: (prepare: Prepare) => Result<void, string>;
 }
 
-export function createReplay<S>({ cluster, hasher, stateMachine }: ReplayOptions<S>): Replay {
+export function createReplay<S>({ cluster, hasher, stateMachine, checkpointInterval }: ReplayOptions<S>): Replay {
   // Never started: no role, no timers, no peers, so nothing but the state and the sessions moves.
   const r = createReplica({
     cluster,
@@ -44,7 +61,7 @@ export function createReplay<S>({ cluster, hasher, stateMachine }: ReplayOptions
     seed: 0,
     nonce: '0'.repeat(32),
     stateMachine,
-    durable: initialDurableState(),
+    durable: initialDurableState(checkpointInterval),
     recovered: { slots: [], head: toOp(0), headCertain: true },
   });
   const apply = (prepare: Prepare): Result<void, string> => {
@@ -57,7 +74,23 @@ export function createReplay<S>({ cluster, hasher, stateMachine }: ReplayOptions
     r.out = [];
     return ok(undefined);
   };
+  const restore = (ref: CheckpointRef): Restoring => {
+    const decoder = new ContentDecoder(stateMachine);
+    const finish = (): Result<void, string> => {
+      const content = decoder.finish();
+      if (!content.ok) return content;
+      adopt(r, ref, content.value);
+      return ok(undefined);
+    };
+    return { push: (bytes) => decoder.push(bytes), finish };
+  };
+  const content = (): Iterable<Uint8Array> => {
+    const { state, sessions, members, checkpointing } = r;
+    return encodeContent({ state, sessions, living: members.living, schedule: checkpointing.schedule }, stateMachine);
+  };
   return {
+    restore,
+    content,
     op: () => r.applied,
     id: () => r.appliedId,
     position: () => r.machine.position(r.state),

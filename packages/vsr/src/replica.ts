@@ -20,6 +20,7 @@ import type { ReplicaMark } from './coverage.ts';
 import type { DurableState, DurableSuffixEntry } from './durable-state.ts';
 import type { Effect } from './effect.ts';
 import type { ClockReading } from './event.ts';
+import { createMembers, type Members } from './members.ts';
 import type { DoViewChangeMessage, PrepareMessage, StateReport } from './message.ts';
 import { type Quorums, quorumsOf, type ReplicaSet } from './quorum.ts';
 import type { SessionEntry } from './sessions.ts';
@@ -270,6 +271,8 @@ export interface Replica<S> {
   reads: Map<string, LogRead>;
   walks: Map<number, HeaderWalk>;
 
+  readonly members: Members;
+
   // State machine.
   /** False while the checkpoint that `applied` belongs to is being read or fetched: nothing is applied or served. */
   stateLoaded: boolean;
@@ -410,7 +413,8 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     misses: Array.from({ length: replicaCount }, () => 0),
     reads: new Map(),
     walks: new Map(),
-    stateLoaded: checkpoints.length === 0,
+    members: createMembers(durable.incarnation),
+    stateLoaded: checkpoints.length === 0 && !durable.replaced,
     loading: null,
     syncing: null,
     state: options.stateMachine.initial(),
@@ -494,4 +498,5 @@ export function dropEntry<S>(r: Replica<S>, op: number): void {
   r.bodies.delete(op);
   r.unwritten.delete(op);
   r.fetches.delete(op);
+  r.members.fences.delete(op);
 }

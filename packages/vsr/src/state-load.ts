@@ -94,6 +94,7 @@ export function adopt<S>(r: Replica<S>, ref: CheckpointRef, content: CheckpointC
   r.outcomeBytes = 0;
   for (const { outcomeBytes } of r.sessions.values()) r.outcomeBytes += outcomeBytes;
   r.checkpointing.schedule = content.schedule;
+  r.members.living = r.members.living.map((known, replica) => Math.max(known, content.living[replica] ?? 0));
   r.applied = header.op;
   r.appliedId = header.id;
   r.appliedTimestamp = header.timestamp;

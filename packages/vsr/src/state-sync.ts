@@ -10,7 +10,7 @@ import type {
   RequestCheckpointPartMessage,
 } from './message.ts';
 import { extendLinks, startRepair } from './repair.ts';
-import { idAt, isDurableAt, type Replica } from './replica.ts';
+import { idAt, isDurableAt, primaryOf, type Replica } from './replica.ts';
 import { armTimer, broadcast, disarm, send } from './send.ts';
 import { adopt, beginLoading } from './state-load.ts';
 import { jittered } from './timeouts.ts';
@@ -31,6 +31,8 @@ export interface Syncing<S> {
    * it. installing: the superblock is about to name it.
    */
   readonly phase: 'asking' | 'manifest' | 'opening' | 'fetching' | 'loading' | 'ready' | 'installing';
+  /** How often everybody was asked, and nothing was found that a quorum vouches for. */
+  readonly rounds: number;
   /** What each replica offered, by id. */
   readonly offers: ReadonlyMap<number, CheckpointOfferMessage['offers']>;
   readonly target: CheckpointRef | null;
@@ -66,6 +68,7 @@ export function beginSync<S>(r: Replica<S>): void {
   r.mark('state-sync');
   r.syncing = {
     phase: 'asking',
+    rounds: 0,
     offers: new Map(),
     target: null,
     missing: [],
@@ -91,9 +94,12 @@ export function onSyncTimer<S>(r: Replica<S>): void {
   // Another primary's log reached far enough back.
   if (r.stateLoaded && s.phase !== 'installing' && r.applied === r.commit) return endSync(r);
   const silentMs = (r.now - s.heardUs) / 1000;
-  const waitsForPeers = s.phase === 'asking' || s.phase === 'manifest' || s.phase === 'fetching';
+  const waitsForPeers = s.phase === 'manifest' || s.phase === 'fetching';
   if (waitsForPeers && silentMs > patience * r.timing.repairTimeoutMs) return beginSync(r);
-  if (s.phase === 'asking') return askForCheckpoints(r);
+  if (s.phase === 'asking') {
+    r.syncing = { ...s, rounds: s.rounds + 1 };
+    return askForCheckpoints(r);
+  }
   if (s.phase === 'manifest') requestManifest(r, s);
   if (s.phase === 'fetching') requestAgain(r, s);
   if (s.phase === 'ready') installReady(r);
@@ -131,7 +137,7 @@ export function onCheckpointOffer<S>(r: Replica<S>, m: CheckpointOfferMessage): 
   const offers = new Map(s.offers).set(m.from, m.offers);
   r.syncing = { ...s, offers };
   if (s.phase !== 'asking') return;
-  const target = chooseTarget(r, offers);
+  const target = chooseTarget(r, offers) ?? primarysCheckpoint(r, r.syncing);
   if (target === null) return;
   r.syncing = { ...r.syncing, target, phase: 'manifest', heardUs: r.now };
   requestManifest(r, r.syncing);
@@ -152,6 +158,25 @@ function chooseTarget<S>(r: Replica<S>, offers: Syncing<S>['offers']): Checkpoin
     }
   }
   return best;
+}
+
+/** Rounds after which a checkpoint that only the primary has is taken. */
+const roundsMax = 6;
+
+/**
+ * Where a machine is lost and another was far behind, the primary may be the only one left with a state. It is the one
+ * that clients are answered from, so it is taken when nobody else has any, rather than none for ever.
+ */
+function primarysCheckpoint<S>(r: Replica<S>, s: Syncing<S>): CheckpointRef | null {
+  if (s.rounds < roundsMax || r.status !== 'normal') return null;
+  const [newest] = s.offers.get(primaryOf(r, r.view)) ?? [];
+  if (newest === undefined || (r.stateLoaded && newest.ref.header.op <= r.applied)) return null;
+  for (const list of s.offers.values()) {
+    const other = list.find(({ ref }) => ref.header.op === newest.ref.header.op);
+    if (other !== undefined && other.ref.checksum !== newest.ref.checksum) return null;
+  }
+  r.mark('checkpoint-of-the-primary-alone');
+  return newest.ref;
 }
 
 const holders = <S>(s: Syncing<S>): readonly number[] =>
@@ -292,7 +317,8 @@ export function installReady<S>(r: Replica<S>): void {
 /** The log begins at the checkpoint now. What is intact above it stays. */
 function dropBelow<S>(r: Replica<S>, { header }: CheckpointRef): void {
   const low = header.op;
-  for (const map of [r.log, r.slots, r.bodies, r.fetches]) for (const op of map.keys()) if (op <= low) map.delete(op);
+  for (const map of [r.log, r.slots, r.bodies, r.fetches, r.members.fences])
+    for (const op of map.keys()) if (op <= low) map.delete(op);
   for (const set of [r.unwritten, r.damaged]) for (const op of set) if (op <= low) set.delete(op);
   r.log.set(low, { id: header.id, header });
   r.slots.set(low, { durable: header.id, writing: null, faulty: false });

@@ -1,10 +1,11 @@
 import { unreachable } from '@kimberlite/base';
-import { onCheckpointWritten } from './checkpoint.ts';
+import { onCheckpointTimer, onCheckpointWritten } from './checkpoint.ts';
 import { onPing, onPingTimer, onPong } from './clock.ts';
 import type { Effect } from './effect.ts';
 import type { ClockReading, Event, TimerName } from './event.ts';
 import { checkInvariants } from './invariants.ts';
 import { onLogWritten } from './log-writes.ts';
+import { isDead, onReplaceMember } from './members.ts';
 import type { Message } from './message.ts';
 import {
   onAbdicateTimer,
@@ -38,7 +39,7 @@ import {
   onRequestCheckpointPart,
   onSyncTimer,
 } from './state-sync.ts';
-import { handOver, onStop } from './stop.ts';
+import { handOver, onStop, onTransfer } from './stop.ts';
 import { onSuperblockWritten } from './superblock.ts';
 import {
   onDoViewChange,
@@ -74,7 +75,7 @@ function onEvent<S>(r: Replica<S>, event: Event): void {
     case 'start':
       return onStart(r);
     case 'message':
-      return onMessage(r, event.message);
+      return onMessage(r, event.message, event.incarnation ?? 0);
     case 'client-requests':
       return onClientRequests(r, event.requests);
     case 'client-queries':
@@ -95,6 +96,10 @@ function onEvent<S>(r: Replica<S>, event: Event): void {
       return onCheckpointReceiving(r, event.checksum, event.missing);
     case 'checkpoint-part-stored':
       return onCheckpointPartStored(r, event.checksum, event.part, event.stored);
+    case 'replace-member':
+      return onReplaceMember(r, event.replica, event.ticket);
+    case 'transfer':
+      return onTransfer(r);
     case 'stop':
       return onStop(r);
     default:
@@ -102,8 +107,9 @@ function onEvent<S>(r: Replica<S>, event: Event): void {
   }
 }
 
-function onMessage<S>(r: Replica<S>, m: Message): void {
+function onMessage<S>(r: Replica<S>, m: Message, incarnation: number): void {
   if (m.from === r.self || m.from >= r.replicaCount) return;
+  if (isDead(r, m.from, incarnation)) return r.mark('dead-incarnation-unheard');
   switch (m.type) {
     case 'prepare':
       return onPrepare(r, m);
@@ -170,6 +176,8 @@ function onTimer<S>(r: Replica<S>, timer: TimerName): void {
       return onPingTimer(r);
     case 'sync':
       return onSyncTimer(r);
+    case 'checkpoint':
+      return onCheckpointTimer(r);
     case 'stop':
       return handOver(r);
     default:

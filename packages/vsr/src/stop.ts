@@ -25,6 +25,11 @@ export function handOver<S>(r: Replica<S>): void {
   voteToLeave(r);
 }
 
+/** Asked once: whoever wants it may see that nothing came of it, and ask again. */
+export function onTransfer<S>(r: Replica<S>): void {
+  if (isNormalPrimary(r) && r.replicaCount > 1) voteToLeave(r);
+}
+
 /** The next view has begun, and this replica gave it its do_view_change if it was needed. */
 export function finishStop<S>(r: Replica<S>): void {
   if (r.stopping && !isNormalPrimary(r)) emitStopped(r);

@@ -23,6 +23,8 @@ const wanted = <S>(r: Replica<S>): DurableState => ({
   checkpoints: r.checkpointing.refs,
   stable: r.checkpointing.stable,
   checkpointInterval: r.checkpointing.interval,
+  incarnation: r.members.incarnation,
+  replaced: r.durable.replaced && r.checkpointing.refs.length === 0,
 });
 
 /** Writes view, log view and suffix as they are now, as soon as the write in flight is done. */

@@ -26,6 +26,8 @@ export interface Timing {
   readonly repairMs: number;
   /** A repair request unanswered for so long goes to another peer. */
   readonly repairTimeoutMs: number;
+  /** Until a checkpoint for which there was no space is tried again. */
+  readonly checkpointRetryMs: number;
   readonly pingMs: number;
   /** Pause between pings until the clocks agree. */
   readonly pingUnsynchronizedMs: number;
@@ -56,6 +58,7 @@ export const defaultTiming: Timing = {
   requestStartViewMs: 50,
   repairMs: 30,
   repairTimeoutMs: 150,
+  checkpointRetryMs: 1000,
   pingMs: 500,
   pingUnsynchronizedMs: 40,
   clockSampleLifeMs: 10_000,

@@ -13,6 +13,7 @@ import type { DurableSuffixEntry } from './durable-state.ts';
 import { extendLinks, startRepair, stopRepair } from './repair.ts';
 import { acknowledge } from './log-writes.ts';
 import { type Mark, markOf } from './marks.ts';
+import { giveUpReplacing } from './members.ts';
 import type {
   DoViewChangeMessage,
   RequestStartViewMessage,
@@ -59,7 +60,12 @@ export function voteToLeave<S>(r: Replica<S>): void {
 }
 
 export function onStartViewChange<S>(r: Replica<S>, m: StartViewChangeMessage): void {
-  if (m.view < r.view) return;
+  if (m.view < r.view) {
+    // It missed this view, and a primary that gave up would never tell it: the two would wait for each other for ever.
+    if (isNormalPrimary(r)) r.mark('vote-in-an-older-view-answered');
+    if (isNormalPrimary(r)) send(r, m.from, startViewMessage(r, ''));
+    return;
+  }
   if (r.status === 'recovering-head') {
     // It may not take part, but it learns where the others are.
     if (m.view > r.view) askForStartView(r, m.view);
@@ -138,6 +144,7 @@ export function enterView<S>(r: Replica<S>, view: number): void {
 function leaveView<S>(r: Replica<S>): void {
   refuseQueued(r, 'view-change');
   refuseQueries(r, 'view-change');
+  giveUpReplacing(r);
   r.admissions.clear();
   r.acks.clear();
   r.sent.clear();

@@ -18,6 +18,7 @@ const quiet = {
   crashAll: 0,
   ambush: 0,
   checkpointInterval: 10_000,
+  loseEvery: 0,
   staysDown: true,
 };
 

@@ -1,143 +1,33 @@
 import {
-  clusterId,
+  type ClientId,
+  clientId,
   makePrepare,
   op as toOp,
   type Prepare,
-  type RecoveredSlot,
   replicaId,
+  requestNumber,
   rootHeader,
+  sessionNumber,
   sha256Hasher,
-  timestamp,
   view as toView,
 } from '@kimberlite/base';
 import { expect, test } from 'vitest';
-import {
-  createReplica,
-  type DurableState,
-  type Effect,
-  encodeBatch,
-  type Event,
-  initialDurableState,
-  type Message,
-  step,
-} from '../src/index.ts';
+import { type ClientRequest, encodeBatch } from '../src/index.ts';
 import { headersKept } from '../src/log-writes.ts';
 import { defaultTiming } from '../src/timeouts.ts';
-import { byteMachine } from './byte-machine.ts';
-
-// One replica of three, its peers and its disk played by hand: what it must not do, and when.
-
-const cluster = clusterId('ab'.repeat(16));
-const startUs = 1_700_000_000_000_000;
-
-/** A chain of prepares from `parent` on, made in `view`. */
-function chain(view: number, count: number, parent = rootHeader(cluster, sha256Hasher)): readonly Prepare[] {
-  const prepares: Prepare[] = [];
-  let last = parent;
-  for (let i = 0; i < count; i++) {
-    const fields = { cluster, op: last.op + 1, view, parent: last.id, timestamp: last.timestamp + 10 };
-    const prepare = makePrepare({ ...fields, body: encodeBatch([]) }, sha256Hasher);
-    prepares.push(prepare);
-    last = prepare.header;
-  }
-  return prepares;
-}
-
-const slot = (prepare: Prepare, state: RecoveredSlot['state']): RecoveredSlot => ({
-  op: prepare.header.op,
-  id: prepare.header.id,
-  header: prepare.header,
-  state,
-});
-
-interface Start {
-  readonly self: number;
-  readonly durable?: Partial<Record<'view' | 'logView' | 'commit', number>>;
-  readonly slots?: readonly RecoveredSlot[];
-}
-
-function replicaOfThree({ self, durable = {}, slots = [] }: Start) {
-  const state: DurableState = {
-    ...initialDurableState(),
-    view: toView(durable.view ?? 0),
-    logView: toView(durable.logView ?? durable.view ?? 0),
-    commit: toOp(durable.commit ?? 0),
-  };
-  const replica = createReplica({
-    cluster,
-    replica: replicaId(self),
-    replicaCount: 3,
-    hasher: sha256Hasher,
-    seed: 1,
-    nonce: 'n',
-    stateMachine: byteMachine,
-    durable: state,
-    recovered: { slots: [...slots], head: toOp(slots.length), headCertain: true },
-  });
-  let nowUs = 1_000_000;
-  let flush = 0;
-  const send = (event: Event): Effect[] => {
-    const clock = { monotonicUs: nowUs, realtimeUs: startUs + nowUs };
-    const effects = step(replica, event, clock);
-    for (const effect of effects) if (effect.type === 'flush-to-disk') flush = effect.sequence;
-    return effects;
-  };
-  return {
-    replica,
-    send,
-    start: () => send({ type: 'start' }),
-    hear: (message: Message) => send({ type: 'message', message }),
-    flushed: () => send({ type: 'superblock-written', sequence: flush }),
-    written: ({ header }: Prepare) => send({ type: 'log-written', op: header.op, id: header.id }),
-    later: (ms: number) => void (nowUs += ms * 1000),
-  };
-}
-
-const types = (effects: readonly Effect[]): readonly string[] => effects.map((effect) => effect.type);
-const messages = (effects: readonly Effect[]): readonly Message[] =>
-  effects.flatMap((effect) => ('message' in effect ? [effect.message] : []));
-const ofType = <T extends Message['type']>(effects: readonly Effect[], type: T): readonly (Message & { type: T })[] =>
-  messages(effects).filter((m): m is Message & { type: T } => m.type === type);
-
-const startView = (view: number, suffix: readonly Prepare[], commit: number): Message => ({
-  type: 'start-view',
-  from: replicaId(view % 3),
-  view: toView(view),
-  suffix: suffix.map(({ header }) => header),
-  commit: toOp(commit),
-  checkpoint: toOp(0),
-  nonce: '',
-});
-const vote = (from: number, view: number): Message => ({
-  type: 'start-view-change',
-  from: replicaId(from),
-  view: toView(view),
-});
-const doViewChange = (
-  from: number,
-  view: number,
-  logView: number,
-  suffix: readonly Prepare[],
-  commit: number,
-): Message => ({
-  type: 'do-view-change',
-  from: replicaId(from),
-  view: toView(view),
-  logView: toView(logView),
-  commit: toOp(commit),
-  checkpoint: toOp(0),
-  head: toOp(suffix.at(-1)?.header.op ?? 0),
-  timestamp: timestamp(suffix.at(-1)?.header.timestamp ?? 0),
-  suffix: suffix.map(({ header }) => ({ op: header.op, id: header.id, header, present: true, nack: false })),
-});
-const prepareOf = (view: number, prepare: Prepare, commit: number): Message => ({
-  type: 'prepare',
-  from: replicaId(view % 3),
-  view: toView(view),
-  commit: toOp(commit),
-  round: 0,
-  prepare,
-});
+import { bytesOf, textOf } from './byte-machine.ts';
+import {
+  chain,
+  cluster,
+  doViewChange,
+  ofType,
+  prepareOf,
+  replicaOfThree,
+  slot,
+  startView,
+  types,
+  vote,
+} from './replica-of-three.ts';
 
 test('installing a log leaves fault marks where they are: what is damaged is not nacked (pitfall 48)', () => {
   const [one, two] = chain(1, 2);
@@ -332,4 +222,81 @@ test('damage found in an applied op is rewritten when a peer brings it', () => {
   expect(node.replica.slots.get(op)).toEqual({ durable: id, writing: null, faulty: false });
   expect(node.replica.bodies.has(op)).toBe(false);
   expect(node.replica.damaged.size).toBe(0);
+});
+
+test('a primary answers a vote in an older view with its own: a replica that missed it would never learn of it', () => {
+  const [one] = chain(1, 1);
+  if (one === undefined) throw new Error('a prepare');
+  const node = replicaOfThree({ self: 1, durable: { view: 2 }, slots: [slot(one, 'durable')] });
+  node.start();
+  node.hear(doViewChange(2, 4, 2, [one], 1));
+  node.flushed();
+  node.flushed();
+  expect(node.replica).toMatchObject({ status: 'normal', view: 4 });
+  expect(ofType(node.hear(vote(0, 1)), 'start-view')).toMatchObject([{ view: 4, commit: 1 }]);
+  expect(node.replica).toMatchObject({ status: 'normal', view: 4 });
+});
+
+test('a primary that gave up says where it is, or two of them would wait for each other', () => {
+  const [one, two] = chain(1, 2);
+  if (one === undefined || two === undefined) throw new Error('two prepares');
+  const node = replicaOfThree({ self: 1, durable: { view: 2 }, slots: [slot(one, 'durable'), slot(two, 'durable')] });
+  node.start();
+  node.hear(doViewChange(2, 4, 2, [one, two], 1));
+  node.flushed();
+  node.flushed();
+  node.send({ type: 'prepare-read', op: two.header.op, id: two.header.id, prepare: two });
+  expect(node.replica).toMatchObject({ status: 'normal', head: 2, commit: 1 });
+  const abdicate = (): readonly unknown[] => {
+    node.later(defaultTiming.abdicateMs + 1);
+    return ofType(node.send({ type: 'timer', timer: 'abdicate' }), 'start-view-change');
+  };
+  expect(abdicate()).toEqual([]);
+  expect(node.replica.silent).toBe(true);
+  expect(abdicate()).toMatchObject([{ view: 4 }]);
+});
+
+test('a query behind a request of an inherited op sees all of that op: others may have been told of it (pitfall 41)', () => {
+  const clients = ['a', 'b'].map((letter) => clientId(letter.repeat(32)));
+  const request = (client: ClientId, session: number, number: number, text: string): ClientRequest => ({
+    client,
+    session: sessionNumber(session),
+    number: requestNumber(number),
+    floor: requestNumber(number),
+    checksum: sha256Hasher(bytesOf(text)),
+    body: bytesOf(text),
+  });
+  const root = rootHeader(cluster, sha256Hasher);
+  const of = (after: typeof root, requests: readonly ClientRequest[]): Prepare =>
+    makePrepare(
+      { cluster, op: after.op + 1, view: 1, parent: after.id, timestamp: after.op + 10, body: encodeBatch(requests) },
+      sha256Hasher,
+    );
+  const one = of(
+    root,
+    clients.map((client) => request(client, 0, 0, '')),
+  );
+  const two = of(
+    one.header,
+    clients.map((client, i) => request(client, 1, 1, `put ${i}`)),
+  );
+  const node = replicaOfThree({ self: 1, durable: { view: 2 }, slots: [slot(one, 'durable'), slot(two, 'durable')] });
+  node.start();
+  node.send({ type: 'prepare-read', op: one.header.op, id: one.header.id, prepare: one });
+  node.hear(doViewChange(2, 4, 2, [one, two], 1));
+  node.flushed();
+  node.flushed();
+  for (const prepare of [two, one]) {
+    node.send({ type: 'prepare-read', op: prepare.header.op, id: prepare.header.id, prepare });
+  }
+  expect(node.replica).toMatchObject({ status: 'normal', serving: true, applied: 1, inherited: 2 });
+  const [client] = clients;
+  if (client === undefined) throw new Error('a client');
+  const query = { client, session: sessionNumber(1), query: 1, after: requestNumber(1), body: bytesOf('') };
+  node.send({ type: 'client-queries', queries: [{ ...query, level: { type: 'linearizable' } }] });
+  const { op, id } = two.header;
+  const said = { round: node.replica.startedRound, checkpoint: toOp(0), report: null };
+  const effects = node.hear({ type: 'prepare-ok', from: replicaId(2), view: toView(4), op, id, ...said });
+  const answers = effects.flatMap((e) => (e.type === 'notify-client' && e.reply.type === 'answer' ? [e.reply] : []));
+  expect(answers.map(({ body }) => textOf(body))).toEqual(['2 put 1']);
 });

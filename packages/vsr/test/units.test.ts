@@ -193,6 +193,8 @@ describe('durable state', () => {
     checkpoints: [checkpoint(8), checkpoint(4)],
     stable: { op: op(4), checksum: checkpoint(4).checksum },
     checkpointInterval: 4,
+    incarnation: 3,
+    replaced: true,
     suffix: [
       { op: op(0), id: root.id, header: root },
       { op: op(1), id: 'a'.repeat(32) as Checksum, header: null },

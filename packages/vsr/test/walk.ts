@@ -21,6 +21,7 @@ import {
   initialDurableState,
   type Message,
   type Replica,
+  replacedDurableState,
   replicaStatus,
   step,
   type TimerName,
@@ -57,6 +58,8 @@ export interface WalkOptions {
    * down, the primary for long), or a replica has just spoken for a new view.
    */
   readonly ambush: number;
+  /** Mean seconds between two losses of replica 0 with its disk; each time an empty machine takes its place. */
+  readonly loseEvery: number;
   /** Ops between two checkpoints. */
   readonly checkpointInterval: number;
   /** A crashed replica comes back only in calm. */
@@ -128,7 +131,9 @@ class Agenda {
 
 interface Node {
   readonly id: number;
-  readonly disk: TestDisk;
+  disk: TestDisk;
+  /** Its disk is gone, and nobody has taken its place yet. */
+  lost: boolean;
   replica: Replica<ByteState> | null;
   boot: number;
   timers: Map<TimerName, number>;
@@ -181,6 +186,7 @@ export class Walk {
     this.nodes = Array.from({ length: options.replicas }, (_, id) => ({
       id,
       disk: new TestDisk(initialDurableState(options.checkpointInterval)),
+      lost: false,
       replica: null,
       boot: 0,
       timers: new Map(),
@@ -209,6 +215,7 @@ export class Walk {
     this.plan(this.options.crashEvery, () => this.crashSomething());
     this.plan(this.options.cutEvery, () => this.cutSomething());
     this.plan(this.options.pauseEvery, () => this.pauseSomething());
+    this.plan(this.options.loseEvery, () => this.lose());
     const calmUs = this.nowUs + troubleSeconds * 1e6;
     this.agenda.add(calmUs, () => this.calm());
     const endUs = calmUs + calmSeconds * 1e6;
@@ -277,6 +284,38 @@ export class Walk {
     } else if (spoke) this.crash(node, randomInt(this.random, 1000, 50_000));
   }
 
+  /** The machine is gone for good. Somebody goes on asking for its replacement until that is done. */
+  private lose(): void {
+    const [node] = this.nodes;
+    if (node === undefined || node.lost) return;
+    this.crash(node);
+    this.trace?.(`${this.nowUs} lost ${node.id}`);
+    node.lost = true;
+    this.askForReplacement(node);
+  }
+
+  private askForReplacement(node: Node): void {
+    if (!node.lost) return;
+    for (const other of this.nodes) {
+      // One that is paused would hear it when somebody else has long done it.
+      if (other.replica !== null && other !== node && other.pausedUntilUs <= this.nowUs) {
+        this.event(other, { type: 'replace-member', replica: node.id, ticket: 1 });
+      }
+    }
+    this.agenda.add(this.nowUs + 500_000, () => this.askForReplacement(node));
+  }
+
+  private replaced(result: Extract<Effect, { type: 'member-replaced' }>['result']): void {
+    const [node] = this.nodes;
+    if (!result.ok || node === undefined || !node.lost) return;
+    node.lost = false;
+    const { view, incarnation } = result;
+    this.trace?.(`${this.nowUs} replaced ${node.id}: incarnation ${incarnation}, view ${view}`);
+    const { checkpointInterval } = this.options;
+    node.disk = new TestDisk(replacedDurableState({ view, incarnation, checkpointInterval }));
+    this.boot(node);
+  }
+
   private damage(node: Node): void {
     const ops = [...node.disk.slots.keys()];
     if (randomChance(this.random, 0.3)) node.disk.checkpoints.damage();
@@ -322,6 +361,7 @@ export class Walk {
   // Nodes.
 
   boot(node: Node): void {
+    if (node.lost) return;
     node.boot++;
     this.trace?.(`${this.nowUs} boot ${node.id}`);
     const recovered = node.disk.recover();
@@ -386,9 +426,9 @@ export class Walk {
       });
     switch (effect.type) {
       case 'send-message':
-        return this.transmit(node.id, effect.to, effect.message);
+        return this.transmit(node, effect.to, effect.message);
       case 'broadcast':
-        for (const other of this.nodes) if (other !== node) this.transmit(node.id, other.id, effect.message);
+        for (const other of this.nodes) if (other !== node) this.transmit(node, other.id, effect.message);
         return;
       case 'set-timer': {
         const dueUs = this.nowUs + effect.delayMs * 1000;
@@ -472,10 +512,13 @@ export class Walk {
       case 'apply-effects':
       case 'stopped':
         return;
+      case 'member-replaced':
+        return this.replaced(effect.result);
     }
   }
 
-  private transmit(from: number, to: number, message: Message): void {
+  private transmit({ id: from, replica }: Node, to: number, message: Message): void {
+    const incarnation = replica?.members.incarnation ?? 0;
     this.messages++;
     this.bytes +=
       message.type === 'prepare' || message.type === 'repair-prepare' ? message.prepare.bytes.length + 64 : 128;
@@ -487,7 +530,7 @@ export class Walk {
       const delayUs = slow ? randomInt(this.random, 10_000, 2_000_000) : randomInt(this.random, 100, 3000);
       this.agenda.add(this.nowUs + delayUs, () => {
         const node = this.nodes[to];
-        if (node !== undefined) this.event(node, { type: 'message', message });
+        if (node !== undefined) this.event(node, { type: 'message', message, incarnation });
       });
     }
   }
@@ -726,6 +769,7 @@ export function optionsFor(seed: number): WalkOptions {
     crashEvery: randomPick(random, [0, 0.3, 1, 3]),
     cutEvery: randomPick(random, [0, 0, 0.5, 2]),
     pauseEvery: randomPick(random, [0, 0, 1, 3]),
+    loseEvery: replicas < 3 ? 0 : randomPick(random, [0, 0, 1, 3]),
     checkpointInterval: randomPick(random, [4, 8, 8, 16, 10_000]),
     rot: replicas < 3 ? 0 : randomPick(random, [0, 0, 0.5]),
     crashAll: randomPick(random, [0, 0.1, 0.5]),

@@ -16,13 +16,16 @@ import { frameHeaderBytes, openFrame, sealFrame } from './frame.ts';
 import { messagesPerFrameMax } from './limits.ts';
 import { packFrameBody, unpack } from './msgpack.ts';
 import { countMessages, gatherAnswers, gatherQueries, spreadAnswers, spreadQueries } from './runs.ts';
-import { decodePeerBody, encodePeerBody } from './peer-codec.ts';
+import { decodePeerBody, encodePeerBody, incarnationOfBody } from './peer-codec.ts';
 import { decodePeerHelloBody, type PeerHello } from './peer-hello.ts';
 import { type WireError, wireError } from './wire-error.ts';
 
 /** Frames in both directions of both kinds of connection. Decoders never throw and keep nothing of the frame. */
 export interface Codec {
-  readonly encodePeerMessage: (message: Message) => Uint8Array;
+  /** `incarnation` of the sender; left out: the first. */
+  readonly encodePeerMessage: (message: Message, incarnation?: number) => Uint8Array;
+  /** Of the sender of a frame that could be decoded; anything for other bytes. */
+  readonly peerIncarnation: (frame: Uint8Array) => number;
   readonly decodePeerMessage: (frame: Uint8Array) => Result<Message, WireError>;
   readonly encodePeerHello: (hello: PeerHello) => Uint8Array;
   readonly decodePeerHello: (frame: Uint8Array) => Result<PeerHello, WireError>;
@@ -113,7 +116,8 @@ export function createCodec(options: CodecOptions = {}): Codec {
   const serverFrame = (messages: readonly ServerMessage[]): Uint8Array =>
     sealFrame('server', packFrameBody(gatherAnswers(messages)), checksum);
   return {
-    encodePeerMessage: (message) => sealFrame('peer', encodePeerBody(message), checksum),
+    encodePeerMessage: (message, incarnation = 0) => sealFrame('peer', encodePeerBody(message, incarnation), checksum),
+    peerIncarnation: (frame) => incarnationOfBody(frame.subarray(frameHeaderBytes)),
     decodePeerMessage: (frame) => {
       const body = openFrame('peer', frame, checksum);
       return body.ok ? decodePeerBody(body.value, hasher) : body;

@@ -57,7 +57,7 @@ const typeOfCode = new Map(Object.entries(codes).map(([type, code]) => [code, ty
 /** A checkpoint in an offer: stable u8 · content u64 · checksum 16 · header. */
 const offerBytes = 1 + 8 + 16 + prepareHeaderBytes;
 
-/** Type u8, sender u8, and the fixed fields of the longest message. */
+/** Type u8, sender u8, its incarnation u32, and the fixed fields of the longest message. */
 const fixedBytesMax = 128;
 
 function encodeText(writer: FixedWriter, text: string): void {
@@ -171,9 +171,9 @@ function encodeParts(message: Message, writer: FixedWriter): readonly Uint8Array
 }
 
 /** The message behind room for a frame header. */
-export function encodePeerBody(message: Message): Uint8Array {
+export function encodePeerBody(message: Message, incarnation: number): Uint8Array {
   const writer = new FixedWriter(fixedBytesMax + peerTextBytesMax);
-  writer.u8(codes[message.type]).u8(message.from);
+  writer.u8(codes[message.type]).u8(message.from).u32(incarnation);
   const parts = encodeParts(message, writer);
   assert(parts.length <= headersPerMessageMax, 'a message lists no more headers than its bound');
   return concatBytes([new Uint8Array(frameHeaderBytes), writer.bytes.subarray(0, writer.offset), ...parts]);
@@ -374,12 +374,18 @@ function decodeFields(type: MessageType, from: ReplicaId, reader: MessageReader)
   }
 }
 
+/** Of the sender, out of the body of an intact frame. */
+export const incarnationOfBody = (body: Uint8Array): number => new FixedReader(body, 2).u32();
+
 /** Checks every field, every header's checksum and every prepare's id and body. Never throws. */
 export function decodePeerBody(body: Uint8Array, hasher: Hasher): Result<Message, WireError> {
   const reader = new MessageReader(body, hasher);
   const type = typeOfCode.get(reader.fields.u8());
   if (type === undefined) return wireError('shape', 'a message of an unknown type');
-  const message = decodeFields(type, reader.from(), reader);
+  const from = reader.from();
+  // Read by whoever asks `incarnationOfBody`.
+  reader.fields.u32();
+  const message = decodeFields(type, from, reader);
   if (reader.failure !== null) return wireError('shape', `${type}: ${reader.failure}`);
   if (reader.fields.failed) return wireError('shape', `${type}: it ends early, or a number is out of range`);
   if (reader.fields.remaining !== 0) return wireError('shape', `${type}: bytes follow the message`);

@@ -106,6 +106,8 @@ export interface Checker {
   readonly booted?: (replica: number) => void;
   /** The process is gone; what follows is another boot's. */
   readonly down?: (replica: number) => void;
+  /** The machine is lost, and what it had said with it: an empty one takes its place (Table H). */
+  readonly wiped?: (replica: number) => void;
   /** A message to other replicas is about to leave. Of the types in `sentTypes`; all of them when that is left out. */
   readonly sent?: (replica: number, message: Message) => void;
   readonly sentTypes?: readonly MessageType[];

@@ -47,6 +47,10 @@ export function nackRules(fail: Fail): Checker {
 
   return {
     name: 'nacks',
+    wiped: (replica) => {
+      acked[replica] = undefined;
+      for (const name of held.keys()) if (name.startsWith(`${replica}/`)) held.delete(name);
+    },
     sentTypes: ['prepare-ok', 'do-view-change'],
     sent: (replica, message) => {
       if (message.type === 'prepare-ok') {

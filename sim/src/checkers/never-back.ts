@@ -60,6 +60,10 @@ export function neverBack(world: World, fail: Fail): Checker {
       }
       written[replica] = numbersOf(kept);
     },
+    wiped: (replica) => {
+      said[replica] = undefined;
+      written[replica] = undefined;
+    },
     down: (replica) => {
       said[replica] = undefined;
       // What was written and not synced may be lost; what was synced is compared from here on.

@@ -24,6 +24,7 @@ function listenersOf(checkers: readonly Checker[]): Listeners {
   return {
     booted: of('booted'),
     down: of('down'),
+    wiped: of('wiped'),
     recorded: of('recorded'),
     headerRecorded: of('headerRecorded'),
     superblockWritten: of('superblockWritten'),
@@ -116,6 +117,10 @@ export class Observer {
         this.superblocks[replica] = superblock;
         for (const listener of superblockSynced) listener(replica, superblock);
       },
+      wiped: () => {
+        this.superblocks[replica] = emptySuperblock;
+        for (const listener of this.listeners.wiped) listener(replica);
+      },
       synced: synced.length === 0 ? null : (file) => synced.forEach((listener) => listener(replica, file)),
     });
   }
@@ -125,9 +130,9 @@ export class Observer {
     const { asked } = this.listeners;
     return {
       ...codec,
-      encodePeerMessage: (message) => {
+      encodePeerMessage: (message, incarnation) => {
         if (alive()) for (const listener of sent[message.type]) listener(replica, message);
-        return codec.encodePeerMessage(message);
+        return codec.encodePeerMessage(message, incarnation);
       },
       decodePeerMessage: (frame) => {
         const message = codec.decodePeerMessage(frame);

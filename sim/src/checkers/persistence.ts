@@ -97,6 +97,7 @@ export function persistence(world: World, disks: Disks, prepares: Prepares, fail
 
   return {
     name: 'persistence',
+    wiped: (replica) => void recorded[replica]?.clear(),
     sentTypes: [
       'prepare',
       'prepare-ok',

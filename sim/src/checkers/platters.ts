@@ -183,6 +183,10 @@ export class Disks {
     this.checker = {
       name: 'persistence',
       booted: (replica) => void this.synced[replica]?.clear(),
+      wiped: (replica) => {
+        this.synced[replica]?.clear();
+        this.places[replica]?.clear();
+      },
       recorded: (replica, record) => this.onRecord(replica, record),
     };
   }

@@ -1,5 +1,5 @@
 import { bytesEqual, prepareHeaderBytes, sessionsMax, sessionWindowMax } from '@kimberlite/base';
-import { type ClientRequest, decodeBatch } from '@kimberlite/vsr';
+import { type ClientRequest, decodeBatch, systemClient } from '@kimberlite/vsr';
 import type { Asked } from './asked.ts';
 import type { Checker, Fail } from './checker.ts';
 import type { Commits } from './commits.ts';
@@ -165,6 +165,8 @@ export class Requests {
     for (; this.next < this.batch.length; this.next++) {
       const request = this.batch[this.next];
       if (request === undefined) break;
+      // What the protocol itself puts into the log has no session.
+      if (request.client === systemClient) continue;
       if (request.session === 0) this.sessions.register(request.client, this.op);
       else {
         const session = this.sessions.decide(request, this.op);

@@ -6,6 +6,7 @@ import type { Platter } from './platters.ts';
 // Where a superblock copy keeps the replica's part (packages/log superblock.ts, packages/vsr durable-codec.ts). Read
 // here from the bytes at the port, so that the checkers believe the disk and nobody else.
 const superblockFile = 'superblock';
+const unfinishedFile = `unfinished-${superblockFile}`;
 const payloadOffset = 128;
 /** Of one entry behind its id: a prepare's header. */
 const headerBytes = 92;
@@ -39,8 +40,8 @@ export function readSuperblock(copy: Uint8Array): SuperblockView | null {
     reader.raw(headerBytes);
     suffix.push({ op, id: (flags & 1) === 0 ? null : id });
   }
-  // The interval, and the checkpoint that a quorum has.
-  reader.raw(4 + 8 + 16);
+  // The interval, the checkpoint that a quorum has, and which incarnation this is.
+  reader.raw(4 + 8 + 16 + 4 + 1);
   const checkpoints = readCheckpoints(reader);
   return reader.failed ? null : { view, logView, commit, checkpoint, suffix, checkpoints };
 }
@@ -66,6 +67,8 @@ export interface DiskListener {
   readonly wrote: (file: string, offset: number, bytes: Uint8Array) => void;
   readonly superblockWritten: (superblock: SuperblockView) => void;
   readonly superblockSynced: (superblock: SuperblockView) => void;
+  /** Another machine, with an empty disk, takes its place. */
+  readonly wiped: () => void;
   /** Of any other file. Null: nobody asks. */
   readonly synced: ((file: string) => void) | null;
 }
@@ -86,6 +89,8 @@ export function watchDisk(disk: WatchableDisk, listener: DiskListener): Crashabl
   /** Written, the completion seen, not yet synced. */
   let written: SuperblockView | null = null;
   let synced: SuperblockView | null = null;
+  /** Of a directory that is being prepared. */
+  let formatted: SuperblockView | null = null;
   /** The last write of each copy, by offset. */
   const copies = new Map<number, Copy>();
   /** Copies that a crash may have left there, until a sync of the process that follows settles it. */
@@ -107,6 +112,7 @@ export function watchDisk(disk: WatchableDisk, listener: DiskListener): Crashabl
     read: (file, offset, lengthBytes, done) => disk.read(file, offset, lengthBytes, done),
     write: (file, offset, bytes, done) => {
       if (file !== superblockFile) {
+        if (file === unfinishedFile) formatted = readSuperblock(bytes) ?? formatted;
         listener.wrote(file, offset, bytes);
         return disk.write(file, offset, bytes, done);
       }
@@ -147,8 +153,24 @@ export function watchDisk(disk: WatchableDisk, listener: DiskListener): Crashabl
       });
     },
     syncDirectory: (done) => disk.syncDirectory(done),
-    rename: (from, to, done) => disk.rename(from, to, done),
+    // How a format ends: what is renamed has been synced.
+    rename: (from, to, done) =>
+      disk.rename(from, to, (result) => {
+        if (result.ok && from === unfinishedFile && formatted !== null) {
+          synced = formatted;
+          listener.superblockSynced(formatted);
+        }
+        done(result);
+      }),
     remove: (file, done) => disk.remove(file, done),
+    wipe: () => {
+      written = null;
+      synced = null;
+      copies.clear();
+      left = [];
+      listener.wiped();
+      disk.wipe();
+    },
     crash: () => {
       written = null;
       left = [...copies.values()];

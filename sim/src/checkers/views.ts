@@ -10,13 +10,20 @@ export function orderlyViews(world: World, fail: Fail): Checker {
   const { nodes } = world;
   const views = Array.from({ length: nodes }, () => 0);
   const { viewChange } = quorumsOf(nodes);
+  /** A machine that takes the place of a lost one begins in a view that nobody has been in. */
+  const replacing = new Set<number>();
+  let excused = 0;
   return {
     name: 'orderly-views',
+    wiped: (replica) => {
+      replacing.add(replica);
+    },
     superblockSynced: (replica, { view }) => {
+      if (replacing.delete(replica)) excused = Math.max(excused, view);
       if (view <= (views[replica] ?? 0)) return;
       const before = views.filter((other) => other >= view - 1).length;
       views[replica] = view;
-      if (before >= viewChange) return;
+      if (before >= viewChange || view <= excused) return;
       fail(
         'orderly-views',
         `replica ${replica} is in view ${view}, and only ${before} of ${nodes} have ever been in view ${view - 1}`,

@@ -182,6 +182,7 @@ export const fieldRules: { readonly [Field in keyof Subject]-?: FieldRule } = {
   misses: state,
   reads: state,
   walks: state,
+  members: state,
   stateLoaded: state,
   loading: same('no world has a checkpoint'),
   syncing: same('no world has a checkpoint'),

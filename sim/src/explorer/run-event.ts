@@ -215,6 +215,7 @@ export class EventRunner {
       case 'receive-checkpoint':
       case 'store-checkpoint-part':
       case 'trim-log':
+      case 'member-replaced':
         throw new PropertyError('assertion', `${effect.type} in a world without checkpoints`);
       default:
         unreachable(effect);

@@ -138,6 +138,8 @@ export type FaultAction =
       readonly replica: number;
       readonly fate: 'lost' | 'misdirected';
     }
+  /** The machine and its disk are gone for good; an operator has an empty one take its place. */
+  | { readonly atUs: number; readonly kind: 'lose-machine'; readonly replica: number }
   | {
       readonly atUs: number;
       readonly kind: 'client-crash' | 'slow-reader';

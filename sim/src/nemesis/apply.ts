@@ -21,6 +21,7 @@ import {
   endProcess,
   setClock,
 } from './apply-process.ts';
+import { loseMachine } from './replacement.ts';
 import type { ActionEffect, FaultWorld } from './world.ts';
 
 /** Does one action. Total on purpose: what remains of a list after half of it was cut away must still run. */
@@ -85,6 +86,8 @@ export function applyAction(world: FaultWorld, action: FaultAction): ActionEffec
       return loseWrite(world, action);
     case 'superblock-astray':
       return strayFromSuperblock(world, action);
+    case 'lose-machine':
+      return loseMachine(world, action.replica);
     case 'client-crash':
     case 'slow-reader':
     case 'client-cut':

@@ -142,6 +142,8 @@ export class FaultDraws {
         // A superblock is written when the view changes.
         return this.onWeak((weak) => [{ kind, atUs, replica: weak, fate }, ...this.unseat(atUs)]);
       }
+      case 'lose-machine':
+        return this.onWeak((weak) => [{ kind, atUs, replica: weak }]);
       case 'client-crash':
       case 'slow-reader':
         return [{ kind, atUs, client: this.client(), forUs }];

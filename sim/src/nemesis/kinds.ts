@@ -46,6 +46,7 @@ export const faultKinds = [
   'misdirected-write',
   'lost-write',
   'superblock-astray',
+  'lose-machine',
   // Clients.
   'client-crash',
   'client-cut',
@@ -113,6 +114,7 @@ export const faultTraits: Readonly<Record<FaultKind, Traits>> = {
   'misdirected-write': weak,
   'lost-write': weak,
   'superblock-astray': weak,
+  'lose-machine': { ...weak, weight: 0.5 },
   'client-crash': {},
   'client-cut': {},
   'slow-reader': {},

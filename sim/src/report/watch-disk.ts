@@ -40,6 +40,7 @@ export function watchDisk(
     rename: (from, to, back) => disk.rename(from, to, through('rename', from, `to ${to}`, back)),
     remove: (file, back) => disk.remove(file, through('remove', file, '', back)),
     crash: () => disk.crash(),
+    wipe: () => disk.wipe(),
     holds: (file, offset, bytes) => disk.holds(file, offset, bytes),
     isSynced: (file, offset, lengthBytes) => disk.isSynced(file, offset, lengthBytes),
   };

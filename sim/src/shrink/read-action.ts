@@ -70,6 +70,7 @@ const fields: {
     'slow-reader': { client: whole, forUs: whole },
     'client-cut': { client: whole, replica: whole, forUs: whole },
     'rude-client': { replica: whole },
+    'lose-machine': { replica: whole },
     flood: { replica: whole, sessions: whole, leadUs: whole },
     'session-flood': { replica: whole, sessions: whole },
     exceed: {},

@@ -1,6 +1,8 @@
 import { resolve } from 'node:path';
-import { prepareBody, unreachable } from '@kimberlite/base';
+import { checkpointParts, prepareBody, unreachable } from '@kimberlite/base';
 import {
+  type CheckpointInspection,
+  inspectCheckpoints,
   inspectOp,
   inspectSuperblock,
   type HeaderRecord,
@@ -32,7 +34,7 @@ export function addInspect(program: Command, context: Context): void {
     .summary('look into a data directory')
     .description(
       "Shows what lies in a node's data directory: `wal` a line an op, `superblock` what the replica must never forget,\n" +
-        '`op N` one prepare with its commands, `checkpoint` the newest checkpoint. Reads only; a node may be running on it.',
+        '`op N` one prepare with its commands, `checkpoint` its checkpoints. Reads only; a node may be running on it.',
     )
     .usage('[options] wal|superblock|checkpoint|op N <dir>')
     .argument('<what>', 'wal, superblock, checkpoint or op')
@@ -85,16 +87,38 @@ async function show(context: Context, subject: Subject, flags: Flags): Promise<v
     case 'op':
       return showOp(context, subject.path, subject.op, flags);
     case 'checkpoint':
-      await withDirectory(subject.path, (options) =>
-        completed<SuperblockInspection>((done) => inspectSuperblock(options, done)),
-      );
-      if (flags.json === true) return printJson(context, { checkpoint: null });
-      return line(
-        context.terminal.out,
-        'There are none: this version keeps the whole log and takes no checkpoints yet.',
-      );
+      return showCheckpoints(context, subject.path, flags);
     default:
       return unreachable(subject);
+  }
+}
+
+async function showCheckpoints(context: Context, path: string, flags: Flags): Promise<void> {
+  const found = await withDirectory(path, (options) =>
+    completed<readonly CheckpointInspection[]>((done) => inspectCheckpoints(options, done)),
+  );
+  const rows = found.map(({ op, ref, sizeBytes, problems }) => ({
+    op,
+    checksum: ref?.checksum ?? null,
+    contentBytes: ref?.contentBytes ?? null,
+    parts: ref === null ? null : checkpointParts(ref.contentBytes),
+    sizeBytes,
+    intact: problems.length === 0,
+    problems,
+  }));
+  if (flags.json === true) return printJson(context, { checkpoints: rows });
+  const { terminal } = context;
+  if (rows.length === 0) return line(terminal.out, 'There are none.');
+  const cells = rows.map((row) => [
+    String(row.op),
+    row.checksum ?? '',
+    String(row.contentBytes ?? ''),
+    String(row.parts ?? ''),
+    row.intact ? 'intact' : terminal.colors.red('damaged'),
+  ]);
+  line(terminal.out, table(terminal, ['op', 'checksum', 'bytes', 'parts', 'state'], cells));
+  for (const { offset, message } of rows.flatMap(({ problems }) => problems)) {
+    line(terminal.err, `${terminal.colors.red('✗')} at ${offset}: ${message}`);
   }
 }
 

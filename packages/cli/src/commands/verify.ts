@@ -1,5 +1,12 @@
 import { resolve } from 'node:path';
-import { type LogProblem, type LogReader, openLogReader, type VerifyReport, verifyLog } from '@kimberlite/log';
+import {
+  checkpointFile,
+  type LogProblem,
+  type LogReader,
+  openLogReader,
+  type VerifyReport,
+  verifyLog,
+} from '@kimberlite/log';
 import { isDirectoryLocked } from '@kimberlite/node';
 import { decodeDurableState } from '@kimberlite/vsr';
 import type { Command } from 'commander';
@@ -9,7 +16,9 @@ import { completed, withDirectory } from '../offline/directory.ts';
 import { committedAtLeast, endOfLog, replayLog } from '../offline/replay.ts';
 import { line, type Terminal } from '../terminal.ts';
 
-type Problem = Omit<LogProblem, 'kind'> & { readonly kind: LogProblem['kind'] | 'replay' | 'superblock' };
+type Problem = Omit<LogProblem, 'kind'> & {
+  readonly kind: LogProblem['kind'] | 'replay' | 'superblock' | 'checkpoint';
+};
 
 /** What `verify --json` prints. */
 export interface VerifyDocument {
@@ -36,8 +45,8 @@ export function addVerify(program: Command, context: Context): void {
   const command = withJson(program.command('verify'))
     .summary('check a data directory, byte by byte')
     .description(
-      'Checks every byte of every file of a data directory, then replays the log through the same state machine the\n' +
-        'node has. The state hash is the one `kimberlite status` shows for that op. Reads only; a node may be running\n' +
+      'Checks every byte of every file of a data directory, then replays the log, from the oldest checkpoint on, through the\n' +
+        'same state machine the node has. Later checkpoints have to come out the same, byte for byte. The state hash is the one `kimberlite status` shows for that op. Reads only; a node may be running\n' +
         'on the directory. Exit code 1 if anything is wrong.',
     )
     .argument('<dir>', "a node's data directory")
@@ -66,10 +75,21 @@ export async function verify(context: Context, path: string, toOp: number | unde
     const { terminal } = context;
     const onProgress = (op: number): void => terminal.err(`\r\u001b[Kreplaying op ${op} of ${head}`);
     const to = Math.min(toOp ?? head, head);
-    const replayed = await replayLog({ inspect, reader, to, ...(terminal.interactive ? { onProgress } : {}) });
+    const replayed = await replayLog({
+      inspect,
+      reader,
+      durable: durable.value,
+      to,
+      ...(terminal.interactive ? { onProgress } : {}),
+    });
     if (terminal.interactive) terminal.err('\r\u001b[K');
     const problems: Problem[] = [...report.problems];
     const { stopped } = replayed;
+    for (const { op, message } of replayed.checkpoints) {
+      if (!problems.some((other) => other.op === op)) {
+        problems.push({ file: checkpointFile(op), offset: 0, op, kind: 'checkpoint', message });
+      }
+    }
     // Above what is certainly committed an op may be missing here: it is fetched from the others, or was never needed.
     if (stopped !== null && stopped.op <= certain && !problems.some(({ op }) => op === stopped.op)) {
       problems.push({ file: '', offset: 0, op: stopped.op, kind: 'replay', message: stopped.message });

@@ -1,0 +1,161 @@
+import {
+  type Checksum,
+  type ClientId,
+  concatBytes,
+  replicaId,
+  type SessionNumber,
+  sha256Hasher,
+  view as toView,
+} from '@kimberlite/base';
+import { describe, expect, test } from 'vitest';
+import { ContentDecoder, encodeContent } from '../src/checkpoint-content.ts';
+import type { CheckpointMark, Effect } from '../src/index.ts';
+import type { SessionEntry } from '../src/sessions.ts';
+import { defaultTiming } from '../src/timeouts.ts';
+import { byteMachine, type ByteState, bytesOf } from './byte-machine.ts';
+import { chain, prepareOf, replicaOfThree, types } from './replica-of-three.ts';
+import { TestCheckpoints } from './test-checkpoints.ts';
+
+const interval = 4;
+
+/** A backup of view 1 that has heard, written and applied so many ops, and the disk its checkpoints go to. */
+function grownBackup(ops: number) {
+  const node = replicaOfThree({ self: 0, durable: { view: 1 }, checkpointInterval: interval });
+  const prepares = chain(1, ops + 1);
+  const disk = new TestCheckpoints();
+  node.start();
+  const written: Effect[] = [];
+  const hear = (from: number, to: number, durable = true): void => {
+    for (const prepare of prepares.slice(from, to)) {
+      written.push(...node.hear(prepareOf(1, prepare, prepare.header.op)));
+      if (durable) node.written(prepare);
+    }
+  };
+  return { node, prepares, disk, written, hear };
+}
+
+const writesOf = (effects: readonly Effect[]): readonly (Effect & { type: 'write-checkpoint' })[] =>
+  effects.filter((effect): effect is Effect & { type: 'write-checkpoint' } => effect.type === 'write-checkpoint');
+
+describe('checkpoints of a backup', () => {
+  test('one at every fourth op; it counts when the superblock names it', () => {
+    const { node, disk, written, hear } = grownBackup(6);
+    hear(0, 6);
+    const [write, ...rest] = writesOf(written);
+    if (write === undefined) throw new Error('a checkpoint');
+    expect([write.header.op, rest.length]).toEqual([4, 0]);
+    const ref = disk.write(write.header, write.content);
+    const effects = node.send({ type: 'checkpoint-written', op: write.header.op, ref });
+    expect(effects).toMatchObject([{ type: 'flush-to-disk', state: { checkpoint: 4, checkpoints: [ref] } }]);
+    expect(node.replica.durable.checkpoint).toBe(0);
+    node.flushed();
+    expect(node.replica.durable.checkpoint).toBe(4);
+  });
+
+  test('the superblock does not name one whose op the own log lacks: a log never ends below it', () => {
+    const { node, prepares, disk, written, hear } = grownBackup(6);
+    hear(0, 3);
+    hear(3, 5, false);
+    const [write] = writesOf(written);
+    const last = prepares[3];
+    if (write === undefined || last === undefined) throw new Error('a checkpoint');
+    const ref = disk.write(write.header, write.content);
+    expect(types(node.send({ type: 'checkpoint-written', op: write.header.op, ref }))).not.toContain('flush-to-disk');
+    expect(types(node.written(last))).toContain('flush-to-disk');
+  });
+
+  test('where there was no space it is tried again', () => {
+    const { node, written, hear } = grownBackup(6);
+    hear(0, 6);
+    const [write] = writesOf(written);
+    if (write === undefined) throw new Error('a checkpoint');
+    const effects = node.send({ type: 'checkpoint-written', op: write.header.op, ref: null });
+    expect(effects).toMatchObject([{ type: 'set-timer', timer: 'checkpoint' }]);
+    node.later(2 * defaultTiming.checkpointRetryMs);
+    expect(writesOf(node.send({ type: 'timer', timer: 'checkpoint' }))).toMatchObject([{ header: { op: 4 } }]);
+  });
+
+  test('the log is let go of only below a second checkpoint, and only where a quorum has one', () => {
+    const { node, disk, written, hear } = grownBackup(12);
+    const marks: CheckpointMark[] = [];
+    const finish = (): readonly Effect[] => {
+      const write = writesOf(written.splice(0))[0];
+      if (write === undefined) throw new Error('a checkpoint');
+      const ref = disk.write(write.header, write.content);
+      marks.push({ op: write.header.op, checksum: ref.checksum });
+      node.send({ type: 'checkpoint-written', op: write.header.op, ref });
+      return node.flushed();
+    };
+    const trims = (effects: readonly Effect[]): readonly Effect[] => effects.filter(({ type }) => type === 'trim-log');
+    const heartbeat = (number: number, stable: CheckpointMark | null): readonly Effect[] => {
+      const { commit } = node.replica;
+      const said = { number, commit: node.replica.durable.commit, round: 0, report: null, stable };
+      expect(commit).toBeGreaterThanOrEqual(said.commit);
+      const trimmed = node.replica.durable.checkpoint;
+      node.hear({ type: 'heartbeat', from: replicaId(1), view: toView(1), ...said, trimmed });
+      return node.flushed();
+    };
+    hear(0, 5);
+    expect(trims(finish())).toEqual([]);
+    expect(trims(heartbeat(1, marks[0] ?? null))).toEqual([]);
+    hear(5, 9);
+    expect(trims(finish())).toMatchObject([{ op: 5 }]);
+    hear(9, 12);
+    expect(trims(finish())).toEqual([]);
+    expect(trims(heartbeat(2, marks[1] ?? null))).toMatchObject([{ op: 9 }]);
+  });
+});
+
+describe('the content of a checkpoint', () => {
+  const entry = (session: number, bodies: readonly string[]): SessionEntry => ({
+    session: session as SessionNumber,
+    floor: 2,
+    lastOp: session + 1,
+    executed: 1 + bodies.length,
+    outcomes: new Map(
+      bodies.map((body, i) => [
+        i + 2,
+        { checksum: 'ab'.repeat(16) as Checksum, op: session, timestamp: 7, body: bytesOf(body) },
+      ]),
+    ),
+    outcomeBytes: bodies.reduce((sum, body) => sum + body.length + 256, 0),
+  });
+  const clients = ['b'.repeat(32), 'a'.repeat(32)] as ClientId[];
+  let state: ByteState = byteMachine.initial();
+  for (let op = 1; op <= 5; op++) {
+    const request = { op, timestamp: op, client: clients[0], session: 1, checksum: '', body: bytesOf(`put ${op}`) };
+    state = byteMachine.apply(state, request as never).state;
+  }
+  const content = {
+    state,
+    sessions: new Map([
+      [clients[0] as ClientId, entry(3, ['x', 'y'.repeat(70_000)])],
+      [clients[1] as ClientId, entry(4, [])],
+    ]),
+    schedule: { op: 4, bytes: 99 },
+    living: [0, 2, 0, 0, 0, 0],
+  };
+  const bytes = concatBytes([...encodeContent(content, byteMachine)]);
+
+  test('comes back the same from pieces of any size, and does not depend on the order of the sessions', () => {
+    for (const size of [1000, 4096, 262_144]) {
+      const decoder = new ContentDecoder(byteMachine);
+      for (let at = 0; at < bytes.length; at += size) {
+        expect(decoder.push(bytes.slice(at, at + size))).toEqual({ ok: true, value: undefined });
+      }
+      expect(decoder.finish()).toEqual({ ok: true, value: content });
+    }
+    const turned = { ...content, sessions: new Map([...content.sessions].reverse()) };
+    expect(sha256Hasher(concatBytes([...encodeContent(turned, byteMachine)]))).toBe(sha256Hasher(bytes));
+  });
+
+  test('is total: what is cut off or strange is an error, never a throw', () => {
+    const read = (piece: Uint8Array): boolean => {
+      const decoder = new ContentDecoder(byteMachine);
+      return decoder.push(piece).ok && decoder.finish().ok;
+    };
+    for (let end = 0; end < 400; end++) expect(read(bytes.slice(0, end))).toBe(false);
+    for (let at = 0; at < 300; at++) read(bytes.slice(0, 4000).map((byte, i) => (i === at ? byte ^ 0x55 : byte)));
+    expect(read(new Uint8Array(500).fill(255))).toBe(false);
+  });
+});
