@@ -17,6 +17,7 @@ export type * from './message.ts';
 export { type Quorums, quorumsOf } from './quorum.ts';
 export { createReplay, type Foundation, type Replay, type ReplayOptions, type Restoring } from './replay.ts';
 export { createReplica, type Replica, type ReplicaOptions } from './replica.ts';
+export { settledView } from './send.ts';
 export type * from './state-machine.ts';
 export { type ReplicaStatus, replicaStatus } from './status.ts';
 export { step } from './step.ts';
