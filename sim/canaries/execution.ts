@@ -244,7 +244,9 @@ export const execution: readonly Canary[] = [
     id: '57',
     name: 'a session whose registration this primary has not applied yet is called evicted',
     patches: [vsr('sessions', 'reached: r.applied >= request.session,', 'reached: true,')],
-    caughtBy: { kind: 'liveness' },
+    // Witness: the word "evicted" itself, held against the sessions that the log makes. It follows the registrations of
+    // the last committed op too, so it speaks long before a call that was given up for nothing could be missed.
+    caughtBy: { kind: 'replies' },
     world: ploy(youngSession),
   },
   {

@@ -343,11 +343,15 @@ export class PlainClient implements ClusterClient {
     this.giveUpOldest(nowUs);
     const waits = this.session === 0 || this.inFlight > 0;
     if (!waits || this.connection === null) return;
-    if (nowUs - this.lastProgressUs > 3 * this.resendUs) {
-      this.moveTo(
-        (this.node + 1 + randomInt(this.random, 0, Math.max(0, this.options.nodes - 2))) % this.options.nodes,
-      );
-    } else this.resendAll();
+    if (nowUs - this.lastProgressUs > 3 * this.resendUs) this.leaveSilence();
+    else this.resendAll();
+  }
+
+  /** To another node; where there is only one, to the same: it may be the connection that is dead. */
+  private leaveSilence(): void {
+    const { nodes } = this.options;
+    this.hangUp();
+    this.moveTo((this.node + 1 + randomInt(this.random, 0, Math.max(0, nodes - 2))) % nodes);
   }
 
   /**

@@ -122,10 +122,21 @@ const persistence: Record<string, Rejected> = {
   },
   'a client told of a view that is not on disk (pitfall 32)': {
     kinds: ['persistence'],
-    says: /tells a client of view 1 with view 0 on disk/,
+    says: /tells a client of view 1 with view 0, log view 0 on disk/,
     make: after((scene) => {
       const { replica } = scene.node(1);
       scene.superblock(1, { view: 1, commit: 0 }, false);
+      const view = scene.doViewChange(1, { view: 1, marks: [] });
+      if (!('view' in view)) throw new Error('it has a view');
+      scene.tell(1, 1, [{ type: 'view', view: view.view, primary: replica.self }]);
+    }),
+  },
+  'a client told of a view that was joined, and whose log is not there (pitfall 32)': {
+    kinds: ['persistence'],
+    says: /tells a client of view 1 with view 1, log view 0 on disk/,
+    make: after((scene) => {
+      const { replica } = scene.node(1);
+      scene.superblock(1, { view: 1, logView: 0, commit: 0 });
       const view = scene.doViewChange(1, { view: 1, marks: [] });
       if (!('view' in view)) throw new Error('it has a view');
       scene.tell(1, 1, [{ type: 'view', view: view.view, primary: replica.self }]);

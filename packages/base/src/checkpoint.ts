@@ -73,3 +73,27 @@ export function decodeManifest(bytes: Uint8Array, hasher: Hasher): Result<Checkp
 
 export const sameCheckpoint = (a: CheckpointRef, b: CheckpointRef): boolean =>
   a.checksum === b.checksum && a.contentBytes === b.contentBytes && a.header.id === b.header.id;
+
+/** Draws a content to its end, and names it: the hash of the list of its parts' hashes. */
+export function nameContent(header: PrepareHeader, content: Iterable<Uint8Array>, hasher: Hasher): CheckpointRef {
+  const parts: Checksum[] = [];
+  const part = new Uint8Array(checkpointPartBytes);
+  let filled = 0;
+  let contentBytes = 0;
+  const take = (): void => {
+    parts.push(hasher(part.subarray(0, filled)));
+    filled = 0;
+  };
+  for (const piece of content) {
+    contentBytes += piece.length;
+    for (let at = 0; at < piece.length; ) {
+      const room = Math.min(piece.length - at, checkpointPartBytes - filled);
+      part.set(piece.subarray(at, at + room), filled);
+      filled += room;
+      at += room;
+      if (filled === checkpointPartBytes) take();
+    }
+  }
+  if (filled > 0) take();
+  return { header, contentBytes, checksum: hasher(encodeManifest({ header, contentBytes, parts })) };
+}

@@ -94,6 +94,16 @@ const groups: readonly { readonly title: string; readonly entries: readonly Entr
         load: async () => (await import('./commands/recover.ts')).addRecover,
       },
       {
+        name: 'backup',
+        summary: 'copy the data of a node, also while it runs',
+        load: async () => (await import('./commands/backup.ts')).addBackup,
+      },
+      {
+        name: 'restore',
+        summary: 'begin a new cluster with a backup',
+        load: async () => (await import('./commands/restore.ts')).addRestore,
+      },
+      {
         name: 'inspect',
         summary: 'look into a data directory',
         load: async () => (await import('./commands/inspect.ts')).addInspect,

@@ -14,6 +14,8 @@ const commands = [
   'repl',
   'transfer',
   'recover',
+  'backup',
+  'restore',
   'bench',
   'drill',
   'inspect',
@@ -34,7 +36,7 @@ describe('usage', () => {
   it('lists every command there is, and none there is not', async () => {
     const { out } = await run(['--help']);
     for (const name of commands) expect(out).toMatch(new RegExp(`^  ${name}\\b`, 'm'));
-    for (const name of ['watch', 'export', 'import', 'member', 'backup']) {
+    for (const name of ['watch', 'export', 'import', 'member', 'fork']) {
       expect(out).not.toMatch(new RegExp(`^  ${name}\\b`, 'm'));
     }
   });

@@ -42,8 +42,10 @@ export class Bench {
   registrations: number[] = [];
   dials: string[] = [];
   private calls = 0;
+  private readonly endpoints: readonly string[];
 
   constructor(timing: Partial<ClientTiming> = {}, endpoints = ['ws://0', 'ws://1', 'ws://2']) {
+    this.endpoints = endpoints;
     const client = 'a'.repeat(32) as ClientId;
     this.session = createClientSession({ endpoints, client, codec, hasher, random: seedRandom(7), timing });
   }
@@ -114,7 +116,7 @@ export class Bench {
     this.input({ type: 'connected', connection });
     const replica = Number(endpoint.slice(5)) as ReplicaId;
     const primary = (view % 3) as ReplicaId;
-    const members = [0, 1, 2].map((r) => ({ replica: r as ReplicaId, endpoint: `ws://${r}`, adminUrl: null }));
+    const members = this.endpoints.map((name, r) => ({ replica: r as ReplicaId, endpoint: name, adminUrl: null }));
     this.tell(connection, [
       { type: 'welcome', protocolVersion: 1, cluster, replica, view: view as View, primary, members },
     ]);

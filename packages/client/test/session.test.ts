@@ -433,6 +433,32 @@ describe('finding the primary', () => {
     expect(bench.fate(call)).toBe('ok');
   });
 
+  it.each([0, 1])('dials the only node there is again when its connection is silent, after %i reconnects', (cuts) => {
+    const bench = new Bench({}, ['ws://0']);
+    bench.open();
+    for (let i = 0; i < cuts; i++) {
+      bench.cut('ws://0');
+      bench.tick(100);
+      bench.greet('ws://0');
+    }
+    const silent = bench.link('ws://0');
+    const call = bench.command('a');
+    bench.flush();
+    bench.requests = [];
+    bench.tick(2_100);
+    const fresh = [...bench.links.keys()].find((number) => number !== silent);
+    if (fresh === undefined) throw new Error('the silent connection is believed in for ever');
+    // What was sent again on the silent one is lost.
+    bench.requests = [];
+    bench.greet('ws://0', 0, fresh);
+    bench.tick(10);
+    expect(bench.links.has(silent)).toBe(false);
+    const again = bench.take();
+    expect(again.connection).toBe(fresh);
+    bench.accept(again);
+    expect(bench.fate(call)).toBe('ok');
+  });
+
   it('ignores older views, and the view a node that is still starting makes up', () => {
     const bench = new Bench();
     bench.flush();

@@ -8,7 +8,6 @@ import {
   type Hasher,
   protocolVersion,
   type ReplicaId,
-  replicaId,
   type Result,
   unreachable,
   type View,
@@ -27,6 +26,7 @@ import {
   type Replica,
   type ReplicaStatus,
   replicaStatus,
+  settledView,
   type StateMachine,
   step,
   type TimerName,
@@ -351,8 +351,7 @@ export class Host<State> {
   /** Where a client should go, as far as this replica knows: itself, before it has booted. */
   private whereTo(): { readonly view: View; readonly primary: ReplicaId } {
     if (this.replica === undefined) return { view: view(0), primary: this.options.replica };
-    const status = replicaStatus(this.replica);
-    return { view: view(status.view), primary: replicaId(status.primary) };
+    return settledView(this.replica);
   }
 
   private tell(connection: ConnectionId, message: Parameters<Connections['tell']>[1]): void {

@@ -1,7 +1,14 @@
 import { mkdir } from 'node:fs/promises';
-import type { Result } from '@kimberlite/base';
-import { formatLog, type LogError } from '@kimberlite/log';
-import { type DurableState, encodeDurableState, initialDurableState, replacedDurableState } from '@kimberlite/vsr';
+import { assert, type CheckpointRef, nameContent, op, type Result } from '@kimberlite/base';
+import { type Disk, formatLog, type LogError, openLog } from '@kimberlite/log';
+import {
+  type DurableState,
+  encodeDurableState,
+  type Foundation,
+  initialDurableState,
+  replacedDurableState,
+  restoredDurableState,
+} from '@kimberlite/vsr';
 import type { NodeConfig } from './config.ts';
 import { openDataDirectory } from './data-directory.ts';
 import { nodeCrc32, nodeHasher } from './platform-checksums.ts';
@@ -26,7 +33,44 @@ export function formatReplacement(
   return prepare(config, replacedDurableState(fenced));
 }
 
-async function prepare(config: NodeConfig, durable: DurableState): Promise<void> {
+/**
+ * A directory whose node begins with that checkpoint instead of nothing. The superblock names the checkpoint before it is
+ * there: what an interrupted restore leaves does not start as an empty cluster.
+ */
+export async function formatRestored(config: NodeConfig, { header, content }: Foundation): Promise<void> {
+  const ref = nameContent(header, content(), nodeHasher);
+  await prepare(config, restoredDurableState(ref, config.checkpointInterval), (disk) =>
+    storeFoundation(config, disk, ref, content),
+  );
+}
+
+function storeFoundation(
+  { clusterId, replica }: NodeConfig,
+  disk: Disk,
+  ref: CheckpointRef,
+  content: Foundation['content'],
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fail = (message: string): void => reject(new StartError(`the backup cannot be restored: ${message}`));
+    const identity = { hasher: nodeHasher, crc32: nodeCrc32, cluster: clusterId, replica };
+    openLog({ disk, ...identity, onFatal: (error) => fail(error.message) }, (opened) => {
+      if (!opened.ok) return fail(opened.error.message);
+      const { log } = opened.value;
+      log.writeCheckpoint(ref.header, content()[Symbol.iterator](), (written) => {
+        if (written === null) return fail('there is no space for it');
+        assert(written.checksum === ref.checksum, 'a state gives the same bytes twice');
+        log.trim(op(ref.header.op + 1), [ref]);
+        log.close(resolve);
+      });
+    });
+  });
+}
+
+async function prepare(
+  config: NodeConfig,
+  durable: DurableState,
+  fill: (disk: Disk) => Promise<void> = async () => {},
+): Promise<void> {
   const { dataDir, clusterId, replica } = config;
   await makeDirectory(dataDir);
   const directory = await openDataDirectory(dataDir);
@@ -45,6 +89,7 @@ async function prepare(config: NodeConfig, durable: DurableState): Promise<void>
       ),
     );
     if (!formatted.ok) throw new StartError(`${dataDir} cannot be formatted: ${formatted.error.message}`);
+    await fill(directory.disk);
   } finally {
     await directory.close();
   }

@@ -13,7 +13,7 @@ export { openDirectoryReadOnly } from './data-directory.ts';
 export { isDirectoryLocked } from './directory-lock.ts';
 export type { FileDisk } from './file-disk.ts';
 export type { ReplaceAnswer, TransferAnswer } from './admin-actions.ts';
-export { formatNode, formatReplacement } from './format-node.ts';
+export { formatNode, formatReplacement, formatRestored } from './format-node.ts';
 export { ListenError } from './listen.ts';
 export { nodeCrc32, nodeHasher } from './platform-checksums.ts';
 export { type RunOptions, runNode } from './run-node.ts';

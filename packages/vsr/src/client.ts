@@ -59,7 +59,7 @@ export type RefusalReason =
 export interface Refusal {
   readonly reason: RefusalReason;
   readonly retryAfterMs: number;
-  /** Durable view of the refusing replica, and its primary: where to try next. */
+  /** Durable log view of the refusing replica, and its primary: where to try next. */
   readonly view: View;
   readonly primary: ReplicaId;
   /** What was wrong, for reason `invalid`. */

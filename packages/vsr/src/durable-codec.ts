@@ -62,6 +62,19 @@ export const replacedDurableState = (options: {
   replaced: true,
 });
 
+/** What a replica of a cluster knows that begins with a checkpoint: nothing but that. */
+export const restoredDurableState = (ref: CheckpointRef, checkpointInterval: number): DurableState => {
+  const { header, checksum } = ref;
+  return {
+    ...initialDurableState(checkpointInterval),
+    commit: header.op,
+    checkpoint: header.op,
+    suffix: [{ op: header.op, id: header.id, header }],
+    checkpoints: [ref],
+    stable: { op: header.op, checksum },
+  };
+};
+
 function writeHeader(writer: FixedWriter, header: PrepareHeader | null): void {
   if (header === null) {
     writer.raw(new Uint8Array(headerBytes));

@@ -7,6 +7,7 @@ export {
   encodeDurableState,
   initialDurableState,
   replacedDurableState,
+  restoredDurableState,
 } from './durable-codec.ts';
 export { systemClient } from './members.ts';
 export type * from './durable-state.ts';
@@ -14,8 +15,9 @@ export type * from './effect.ts';
 export type * from './event.ts';
 export type * from './message.ts';
 export { type Quorums, quorumsOf } from './quorum.ts';
-export { createReplay, type Replay, type ReplayOptions, type Restoring } from './replay.ts';
+export { createReplay, type Foundation, type Replay, type ReplayOptions, type Restoring } from './replay.ts';
 export { createReplica, type Replica, type ReplicaOptions } from './replica.ts';
+export { settledView } from './send.ts';
 export type * from './state-machine.ts';
 export { type ReplicaStatus, replicaStatus } from './status.ts';
 export { step } from './step.ts';

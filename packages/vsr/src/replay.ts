@@ -4,9 +4,11 @@ import {
   type ClusterId,
   err,
   type Hasher,
+  makePrepare,
   ok,
   op as toOp,
   type Prepare,
+  type PrepareHeader,
   prepareBody,
   replicaId,
   type Result,
@@ -35,6 +37,12 @@ export interface Restoring {
   readonly finish: () => Result<void, string>;
 }
 
+export interface Foundation {
+  /** Of a prepare that nobody ever made: it stands for all that happened before. */
+  readonly header: PrepareHeader;
+  readonly content: () => Iterable<Uint8Array>;
+}
+
 /** A log played back, op by op from the first or from a checkpoint, by the very code that executes committed ops on a running replica. */
 export interface Replay {
   /** The last op applied, its id (the root's before the first), and the position of the last command. */
@@ -47,6 +55,11 @@ export interface Replay {
   readonly restore: (ref: CheckpointRef) => Restoring;
   /** The bytes of a checkpoint at the op that was applied last. */
   readonly content: () => Iterable<Uint8Array>;
+  /**
+   * What another cluster begins with that goes on from here: a checkpoint without sessions, for its clients are others.
+   * The same for every replica of it.
+   */
+  readonly foundation: (cluster: ClusterId) => Foundation;
   /** The next op. The error says why it cannot be that; nothing was applied then. */
   readonly apply: (prepare: Prepare) => Result<void, string>;
 }
@@ -88,9 +101,18 @@ export function createReplay<S>({ cluster, hasher, stateMachine, checkpointInter
     const { state, sessions, members, checkpointing } = r;
     return encodeContent({ state, sessions, living: members.living, schedule: checkpointing.schedule }, stateMachine);
   };
+  const foundation = (other: ClusterId): Foundation => {
+    const parent = '0'.repeat(32);
+    const fields = { cluster: other, op: r.applied, view: 0, parent, timestamp: r.appliedTimestamp };
+    const { header } = makePrepare({ ...fields, body: new Uint8Array(0) }, hasher);
+    const schedule = { op: r.applied, bytes: 0 };
+    const first = { state: r.state, sessions: new Map(), living: r.members.living.map(() => 0), schedule };
+    return { header, content: () => encodeContent(first, stateMachine) };
+  };
   return {
     restore,
     content,
+    foundation,
     op: () => r.applied,
     id: () => r.appliedId,
     position: () => r.machine.position(r.state),

@@ -5,6 +5,7 @@ import {
   sessionNumber,
   type ClientId,
   type RequestNumber,
+  type View,
   type SessionNumber,
   view as toView,
 } from '@kimberlite/base';
@@ -46,10 +47,18 @@ export function notify<S>(r: Replica<S>, client: ClientId, reply: ClientReply): 
   r.out.push({ type: 'notify-client', client, reply });
 }
 
-/** Clients hear of durable views only (pitfall 32). */
+/**
+ * Where clients are sent: the durable log view and its primary. A quorum has been in that view, so no lower one can
+ * commit any more. A view that is durable here and only joined may be one that nobody else will reach: a client that
+ * waits for its primary would pass by the one that serves (pitfall 32).
+ */
+export function settledView<S>(r: Replica<S>): { readonly view: View; readonly primary: ReplicaId } {
+  const view = toView(r.durable.logView);
+  return { view, primary: primaryOf(r, view) };
+}
+
 export function refusal<S>(r: Replica<S>, reason: RefusalReason, message?: string): Refusal {
-  const view = toView(r.durable.view);
-  const base = { reason, retryAfterMs: r.timing.retryAfterMs, view, primary: primaryOf(r, view) };
+  const base = { reason, retryAfterMs: r.timing.retryAfterMs, ...settledView(r) };
   return message === undefined ? base : { ...base, message };
 }
 

@@ -14,7 +14,7 @@ export interface ReplicaStatus {
   readonly checkpoint: number;
   /** Position of the last command applied. */
   readonly position: number;
-  /** Hex, of the state at `stateHashOp`, the applied op. */
+  /** Hex, of the state at `stateHashOp`: the applied op, or 0 until a checkpoint has been read. */
   readonly stateHash: string;
   readonly stateHashOp: number;
   /** Microseconds; null without agreement. */
@@ -36,7 +36,8 @@ export function replicaStatus<S>(r: Replica<S>): ReplicaStatus {
     checkpoint: r.durable.checkpoint,
     position: r.machine.position(r.state),
     stateHash: r.machine.stateHash(r.state),
-    stateHashOp: r.applied,
+    // While its checkpoint is read the state is still the first one.
+    stateHashOp: r.stateLoaded ? r.applied : 0,
     clockOffsetUs: clockOffsetUs(r),
   };
 }

@@ -3,17 +3,19 @@ import {
   type ClientId,
   concatBytes,
   replicaId,
+  requestNumber,
   type SessionNumber,
+  sessionNumber,
   sha256Hasher,
   view as toView,
 } from '@kimberlite/base';
 import { describe, expect, test } from 'vitest';
 import { ContentDecoder, encodeContent } from '../src/checkpoint-content.ts';
-import type { CheckpointMark, Effect } from '../src/index.ts';
+import { type CheckpointMark, createReplica, type Effect, replicaStatus, step } from '../src/index.ts';
 import type { SessionEntry } from '../src/sessions.ts';
 import { defaultTiming } from '../src/timeouts.ts';
 import { byteMachine, type ByteState, bytesOf } from './byte-machine.ts';
-import { chain, prepareOf, replicaOfThree, types } from './replica-of-three.ts';
+import { chain, cluster, prepareOf, replicaOfThree, types } from './replica-of-three.ts';
 import { TestCheckpoints } from './test-checkpoints.ts';
 
 const interval = 4;
@@ -104,6 +106,41 @@ describe('checkpoints of a backup', () => {
     expect(trims(finish())).toEqual([]);
     expect(trims(heartbeat(2, marks[1] ?? null))).toMatchObject([{ op: 9 }]);
   });
+});
+
+test('until its checkpoint is read a replica does not call the first state that of the checkpoint, nor answers from it', () => {
+  const { node, disk, written, hear } = grownBackup(6);
+  hear(0, 6);
+  const [write] = writesOf(written);
+  if (write === undefined) throw new Error('a checkpoint');
+  const ref = disk.write(write.header, write.content);
+  node.send({ type: 'checkpoint-written', op: write.header.op, ref });
+  node.flushed();
+  const replica = createReplica({
+    cluster,
+    replica: replicaId(0),
+    replicaCount: 3,
+    hasher: sha256Hasher,
+    seed: 1,
+    nonce: 'm',
+    stateMachine: byteMachine,
+    durable: node.replica.durable,
+    recovered: { slots: [], head: write.header.op, headCertain: true },
+  });
+  const clock = { monotonicUs: 1, realtimeUs: 1_700_000_000_000_000 };
+  const effects = step(replica, { type: 'start' }, clock);
+  expect(effects).toContainEqual({ type: 'read-checkpoint-part', ref, part: 0, to: null });
+  expect(replicaStatus(replica)).toMatchObject({ status: 'recovering', stateHashOp: 0 });
+  const query = { client: 'c'.repeat(32) as ClientId, session: sessionNumber(1), query: 1, after: requestNumber(0) };
+  const asked = {
+    type: 'client-queries' as const,
+    queries: [{ ...query, level: { type: 'local' as const }, body: bytesOf('') }],
+  };
+  expect(step(replica, asked, clock)).toMatchObject([
+    { reply: { type: 'query-refused', refusal: { reason: 'recovering' } } },
+  ]);
+  step(replica, { type: 'checkpoint-part-read', ref, part: 0, to: null, bytes: disk.read(ref, 0) }, clock);
+  expect(replicaStatus(replica)).toMatchObject({ stateHashOp: 4 });
 });
 
 describe('the content of a checkpoint', () => {

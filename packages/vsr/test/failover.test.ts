@@ -48,13 +48,19 @@ test('a dead primary is replaced within half a second in the median, and always 
 });
 
 test('a dead backup costs the others no messages, no bytes and no latency', () => {
-  const healthy = withDeath(5, 'none');
-  const degraded = withDeath(5, 'backup');
   const perRequest = (walk: Walk, what: number): number => what / walk.acknowledged;
-  expect(degraded.acknowledged).toBe(healthy.acknowledged);
-  expect(perRequest(degraded, degraded.messages)).toBeLessThan(1.1 * perRequest(healthy, healthy.messages));
-  expect(perRequest(degraded, degraded.bytes)).toBeLessThan(1.1 * perRequest(healthy, healthy.bytes));
-  const median = (walk: Walk): number =>
-    walk.latencies.sort((a, b) => a - b)[Math.floor(walk.latencies.length / 2)] ?? 0;
-  expect(median(degraded)).toBeLessThan(1.1 * median(healthy));
+  const latencies: { healthy: number[]; degraded: number[] } = { healthy: [], degraded: [] };
+  for (const seed of [5, 6, 7]) {
+    const healthy = withDeath(seed, 'none');
+    const degraded = withDeath(seed, 'backup');
+    expect(degraded.acknowledged).toBe(healthy.acknowledged);
+    expect(perRequest(degraded, degraded.messages)).toBeLessThan(1.1 * perRequest(healthy, healthy.messages));
+    expect(perRequest(degraded, degraded.bytes)).toBeLessThan(1.1 * perRequest(healthy, healthy.bytes));
+    latencies.healthy.push(...healthy.latencies);
+    latencies.degraded.push(...degraded.latencies);
+  }
+  // Of several walks together: what a single one draws moves its median by some hundredths.
+  const median = (times: readonly number[]): number =>
+    [...times].sort((a, b) => a - b)[Math.floor(times.length / 2)] ?? 0;
+  expect(median(latencies.degraded)).toBeLessThan(1.1 * median(latencies.healthy));
 });

@@ -300,3 +300,30 @@ test('a query behind a request of an inherited op sees all of that op: others ma
   const answers = effects.flatMap((e) => (e.type === 'notify-client' && e.reply.type === 'answer' ? [e.reply] : []));
   expect(answers.map(({ body }) => textOf(body))).toEqual(['2 put 1']);
 });
+
+test('a client is sent to the latest view whose log is here, not to one that was only joined (pitfall 32)', () => {
+  const [one] = chain(5, 1);
+  if (one === undefined) throw new Error('a prepare');
+  const node = replicaOfThree({ self: 1, durable: { view: 5, commit: 1 }, slots: [slot(one, 'durable')] });
+  node.start();
+  const client = clientId('c'.repeat(32));
+  const body = new Uint8Array(0);
+  const zero = { session: sessionNumber(0), number: requestNumber(0), floor: requestNumber(0) };
+  const registration: ClientRequest = { client, ...zero, checksum: sha256Hasher(body), body };
+  const told = (): readonly unknown[] =>
+    node
+      .send({ type: 'client-requests', requests: [registration] })
+      .flatMap((effect) => (effect.type === 'notify-client' ? [effect.reply] : []));
+  const refused = (view: number, primary: number): object => ({ type: 'refused', refusal: { view, primary } });
+  expect(told()).toMatchObject([refused(5, 2)]);
+  node.hear(vote(0, 6));
+  expect(told()).toMatchObject([refused(5, 2)]);
+  // Durable, and yet the others may never come.
+  node.flushed();
+  expect(node.replica.durable).toMatchObject({ view: 6, logView: 5 });
+  expect(told()).toMatchObject([refused(5, 2)]);
+  node.hear(startView(6, [one], 1));
+  expect(told()).toMatchObject([refused(5, 2)]);
+  node.flushed();
+  expect(told()).toMatchObject([refused(6, 0)]);
+});

@@ -74,7 +74,7 @@ export type ServerMessage =
       readonly primary: ReplicaId;
       readonly members: readonly MemberAddress[];
     }
-  /** The view changed: requests belong to another primary now. Only ever a durable view. */
+  /** The view changed: requests belong to another primary now. Only ever a durable log view. */
   | { readonly type: 'view'; readonly view: View; readonly primary: ReplicaId }
   | { readonly type: 'reply'; readonly reply: ClientReply }
   | { readonly type: 'status'; readonly row: StatusRow }

@@ -1,13 +1,4 @@
-import {
-  type CheckpointRef,
-  checkpointPartBytes,
-  checkpointParts,
-  type Checksum,
-  concatBytes,
-  encodeManifest,
-  pipelineMax,
-  type Prepare,
-} from '@kimberlite/base';
+import { type CheckpointRef, checkpointParts, nameContent, pipelineMax, type Prepare } from '@kimberlite/base';
 import type { HeaderRecord, InspectOptions, LogReader } from '@kimberlite/log';
 import { createReplay, type DurableState, type Replay } from '@kimberlite/vsr';
 import { createKernelStateMachine } from '@kimberlite/wire';
@@ -21,6 +12,8 @@ export interface ReplayedLog {
   readonly stopped: { readonly op: number; readonly message: string } | null;
   /** Checkpoints that are not what they should be. */
   readonly checkpoints: readonly CheckpointVerdict[];
+  /** Where it ended, to go on from. */
+  readonly replay: Replay;
 }
 
 export interface CheckpointVerdict {
@@ -64,24 +57,6 @@ async function restoreFrom(replay: Replay, reader: LogReader, ref: CheckpointRef
   }
   const finished = restoring.finish();
   return finished.ok ? null : finished.error;
-}
-
-/** The checksum that a checkpoint has here: the hash of the list of its parts' hashes. */
-function checksumHere(replay: Replay, ref: CheckpointRef, { hasher }: InspectOptions): string {
-  const parts: Checksum[] = [];
-  let contentBytes = 0;
-  let rest = new Uint8Array(0);
-  const take = (lengthBytes: number): void => {
-    parts.push(hasher(rest.subarray(0, lengthBytes)));
-    rest = rest.slice(lengthBytes);
-  };
-  for (const piece of replay.content()) {
-    contentBytes += piece.length;
-    rest = concatBytes([rest, piece]) as Uint8Array<ArrayBuffer>;
-    while (rest.length >= checkpointPartBytes) take(checkpointPartBytes);
-  }
-  if (rest.length > 0) take(rest.length);
-  return hasher(encodeManifest({ header: ref.header, contentBytes, parts }));
 }
 
 /**
@@ -128,11 +103,11 @@ export async function replayLog(options: {
     if (
       stopped === null &&
       checkpoint !== undefined &&
-      checksumHere(replay, checkpoint, inspect) !== checkpoint.checksum
+      nameContent(checkpoint.header, replay.content(), inspect.hasher).checksum !== checkpoint.checksum
     ) {
       checkpoints.push({ op, message: 'a replay of the log makes another checkpoint than the one there is' });
     }
     if (op % 1000 === 0) onProgress?.(op);
   }
-  return { op: replay.op(), stateHash: replay.stateHash(), position: replay.position(), stopped, checkpoints };
+  return { op: replay.op(), stateHash: replay.stateHash(), position: replay.position(), stopped, checkpoints, replay };
 }

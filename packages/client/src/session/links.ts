@@ -164,14 +164,11 @@ export class Links {
   private dial(nowMs: number, doubt: boolean): void {
     const except = this.active?.endpoint ?? null;
     const primary = this.known === null ? null : this.book.of(this.known.primary, nowMs);
-    // A primary quiet for long is dialled afresh too, now and then: it may be the connection that is dead.
-    const fresh =
-      doubt &&
-      this.active !== null &&
-      nowMs - this.active.heardMs > this.timing.deadLinkMs &&
-      this.nextNumber % 2 === 0;
-    const useful = primary !== null && (primary !== except || fresh);
-    const endpoint = useful ? primary : this.book.next(except, nowMs);
+    // A primary quiet for long is dialled afresh too: it may be the connection that is dead. In turn with others, if
+    // there are any who may be dialled now.
+    const quiet = doubt && this.active !== null && nowMs - this.active.heardMs > this.timing.deadLinkMs;
+    const useful = primary !== null && (primary !== except || (quiet && this.nextNumber % 2 === 0));
+    const endpoint = useful ? primary : (this.book.next(except, nowMs) ?? (quiet ? primary : null));
     if (endpoint === null) return;
     const number = this.nextNumber++;
     this.scout = { number, endpoint, phase: 'dialling', sinceMs: nowMs, heardMs: nowMs, replica: null };
