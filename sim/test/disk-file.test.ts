@@ -234,3 +234,30 @@ test('pages that share what was not written are the same file as copies of every
     { numRuns: 250 },
   );
 });
+
+test('a crash leaves a grown file at any length from the durable one on, and zeros behind it when it grows again', () => {
+  const lengths = new Set<number>();
+  for (let seed = 1; seed <= 60; seed++) {
+    const random = seedRandom(seed);
+    const file = new SimDiskFile(0, false);
+    file.grow(5000);
+    file.write(0, new Uint8Array(5000).fill(1));
+    file.synced(file.syncPoint());
+    const point = file.syncPoint();
+    file.grow(3000);
+    file.write(5000, new Uint8Array(3000).fill(2));
+    // A sync that began before the growth covers none of it.
+    file.synced(point);
+    expect(file.isSynced(0, 5000)).toBe(true);
+    expect(file.isSynced(4999, 2)).toBe(false);
+    file.loseUnsynced(random, seed === 1);
+    lengths.add(file.length);
+    expect(file.length).toBeGreaterThanOrEqual(5000);
+    expect(file.read(0, 5000).every((byte) => byte === 1)).toBe(true);
+    const cut = file.length;
+    file.grow(8000 - cut);
+    expect(file.read(cut, 8000 - cut).every((byte) => byte === 0)).toBe(true);
+  }
+  expect(lengths).toContain(5000);
+  expect(lengths.size).toBeGreaterThan(20);
+});

@@ -20,6 +20,7 @@ import {
   type ClientRequest,
   createReplica,
   decodeDurableState,
+  type DurableState,
   type Effect,
   encodeDurableState,
   type Event,
@@ -82,6 +83,14 @@ export interface ShellStatus {
 export type Replaced = Extract<Effect, { readonly type: 'member-replaced' }>['result'];
 
 export type HostPhase = 'new' | 'opening' | 'running' | 'stopping' | 'stopped' | 'failed';
+
+/** What the log must know of: the suffix, and the op of the newest checkpoint where that lies above it. */
+function wantedIds({ suffix, checkpoints }: DurableState): DurableState['suffix'] {
+  const [newest] = checkpoints;
+  if (newest === undefined || suffix.some(({ op }) => op >= newest.header.op)) return suffix;
+  const { header } = newest;
+  return [...suffix, { op: header.op, id: header.id, header }];
+}
 
 /** Bad frames from peers for which one line is written. */
 const badFramesPerLine = 1000;
@@ -246,7 +255,7 @@ export class Host<State> {
     try {
       const oldest = durable.value.checkpoints.at(-1)?.header;
       const base = oldest === undefined ? {} : { base: { op: oldest.op, id: oldest.id } };
-      const recovered = opened.recover({ ...durable.value, ...base });
+      const recovered = opened.recover({ ...durable.value, ...base, suffix: wantedIds(durable.value) });
       this.replica = createReplica({
         cluster,
         replica,

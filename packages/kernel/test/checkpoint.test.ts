@@ -100,8 +100,8 @@ describe('the encoded state', () => {
     const state = made(
       { type: 'CreateTenant', tenantId: 1, name: 'one' },
       { type: 'CreateTable', tenantId: 1, table: 't', columns, primaryKey: ['id'] },
-      { type: 'Insert', tenantId: 1, table: 't', row: { id: 1, text: 'é\u{1f600}'.repeat(9_000), data: '' } },
-      { type: 'Insert', tenantId: 1, table: 't', row: { id: 2, text: '', data: new Uint8Array(40_000).fill(7) } },
+      { type: 'Insert', tenantId: 1, table: 't', row: { id: 1, text: 'é\u{1f600}'.repeat(1_500), data: '' } },
+      { type: 'Insert', tenantId: 1, table: 't', row: { id: 2, text: '', data: new Uint8Array(5_000).fill(7) } },
     );
     const bytes = whole(state);
     const read = decodeAll(Array.from(bytes, (byte) => Uint8Array.of(byte)));
@@ -166,11 +166,13 @@ describe('chunks', () => {
         const table = `t${i}`;
         return { type: 'CreateTable', tenantId: 1 + (i % 5), table, columns: { id: 'int' }, primaryKey: ['id'] };
       }),
+      // The last of all tables.
+      { type: 'Insert', tenantId: 5, table: 't999', row: { id: 1 } },
     );
     const chunks = encode(state);
-    // The schemas fill all chunks but the last; the one more is where the tables without rows are passed.
+    // All chunks are full but two: the one that ends where many tables without rows were passed, and the last.
     const full = chunks.filter((chunk) => chunk.length >= chunkBytes).length;
-    expect(chunks.length).toBe(full + 1);
+    expect(chunks.length).toBe(full + 2);
     const read = decode(chunks);
     expect(read.ok && read.value.tables.size).toBe(tables);
   });
@@ -235,6 +237,33 @@ describe('damaged bytes', () => {
       { numRuns: 300 },
     );
     expect(refused).toBeGreaterThan(150);
+  });
+
+  /** The records that bytes consist of. */
+  function recordsOf(bytes: Uint8Array): Uint8Array[] {
+    const data = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    const records: Uint8Array[] = [];
+    for (let at = 0; at < bytes.length; ) {
+      const valueAt = at + 9 + data.getUint32(at + 1);
+      const end = valueAt + data.getUint32(valueAt - 4);
+      records.push(bytes.subarray(at, end));
+      at = end;
+    }
+    return records;
+  }
+
+  test('that have whole records out of order, twice or without what they belong to are refused', () => {
+    const more = [1, 2].map((no) => ({ type: 'Insert', tenantId: 2, table: 'samples', row: { lot: 'x', no } }));
+    const records = recordsOf(whole(after([...goldenCommands, ...more].map(accept))));
+    expect(records.length).toBeGreaterThan(12);
+    for (let i = 0; i < records.length; i++) {
+      const [front, here, behind] = [records.slice(0, i), records.slice(i, i + 1), records.slice(i + 1)];
+      expect(decode([...front, ...here, ...here, ...behind]).ok).toBe(false);
+      const [next, ...rest] = behind;
+      if (next !== undefined) expect(decode([...front, next, ...here, ...rest]).ok).toBe(false);
+    }
+    const without = (part: number): boolean => decode(records.filter((record) => record[0] !== part)).ok;
+    expect([0, 1, 2, 3, 4, 5].map(without)).toEqual([false, false, false, true, true, true]);
   });
 
   test('that never were a state never throw', () => {

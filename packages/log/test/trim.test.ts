@@ -17,8 +17,6 @@ import {
   verifyLog,
   type VerifyReport,
 } from '@kimberlite/log';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { LocationIndex } from '../src/location-index.ts';
 import {
@@ -392,22 +390,20 @@ describe('over years', () => {
   });
 
   it('the memory of the index stays flat', () => {
-    setFlagsFromString('--expose-gc');
-    const collect = runInNewContext('gc') as () => void;
     const index = new LocationIndex();
     const id = idOf(1);
-    const fill = (from: number, to: number): number => {
-      for (let op = from; op < to; op++) {
-        index.set(op, { segment: 1 + Math.floor(op / 1000), offset: 4096, lengthBytes: 200 }, id);
-        if (op % 5000 === 0) index.dropBelow(op - 10_000);
-      }
-      collect();
-      return process.memoryUsage().arrayBuffers;
-    };
-    const first = fill(1, 100_000);
-    const after = fill(100_000, 1_500_000);
-    // Kept whole it would be 28 bytes an op: 39 MB more.
-    expect(after - first).toBeLessThan(2_000_000);
+    // Counted and not weighed: when the engine gives memory back is its own affair.
+    const chunks = (): number => Object.values(index).reduce((n, kept) => n + (kept instanceof Map ? kept.size : 0), 0);
+    let most = 0;
+    for (let op = 1; op < 1_500_000; op++) {
+      index.set(op, { segment: 1 + Math.floor(op / 1000), offset: 4096, lengthBytes: 200 }, id);
+      if (op % 5000 !== 0) continue;
+      index.dropBelow(op - 10_000);
+      most = Math.max(most, chunks());
+    }
+    // Of 8192 ops each; kept whole there would be 183.
+    expect(most).toBeGreaterThan(0);
+    expect(most).toBeLessThanOrEqual(3);
     expect(index.holds(1_499_999, id)).toBe(true);
     expect(index.place(1_484_000)).toBeNull();
     expect(index.lowestSegment(1_490_000)).toBe(1491);

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { checkpointIntervalOpsDefault, type ClusterId, err, ok, type ReplicaId, type Result } from '@kimberlite/base';
+import { type ClusterId, err, ok, type ReplicaId, type Result } from '@kimberlite/base';
 import type { Address } from './address.ts';
 import { configKeys, type ConfigKeyName, flagOf, nearestName, variableOf } from './config-keys.ts';
 import type { ConfigProblem } from './config-problem.ts';
@@ -33,8 +33,8 @@ export interface NodeConfig {
   readonly clientQueueBytes: number;
   readonly clientQueueBytesTotal: number;
   readonly clientsMax: number;
-  /** Ops between two checkpoints: fixed by `format`, and the same on all nodes. */
-  readonly checkpointInterval: number;
+  /** Ops between two checkpoints: fixed by `format`, and the same on all nodes. Null: the default, or as it was formatted. */
+  readonly checkpointInterval: number | null;
   readonly stopGraceMs: number;
 }
 
@@ -131,7 +131,7 @@ function withDefaults(values: ConfigValues): NodeConfig {
     clientQueueBytes: values.clientQueueBytes ?? 64 * mebibyte,
     clientQueueBytesTotal: values.clientQueueBytesTotal ?? 256 * mebibyte,
     clientsMax: values.clientsMax ?? 2048,
-    checkpointInterval: values.checkpointInterval ?? checkpointIntervalOpsDefault,
+    checkpointInterval: values.checkpointInterval ?? null,
     stopGraceMs: values.stopGraceMs ?? 5000,
   };
 }

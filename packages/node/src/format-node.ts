@@ -1,5 +1,12 @@
 import { mkdir } from 'node:fs/promises';
-import { assert, type CheckpointRef, nameContent, op, type Result } from '@kimberlite/base';
+import {
+  assert,
+  checkpointIntervalOpsDefault,
+  type CheckpointRef,
+  nameContent,
+  op,
+  type Result,
+} from '@kimberlite/base';
 import { type Disk, formatLog, type LogError, openLog } from '@kimberlite/log';
 import {
   type DurableState,
@@ -19,7 +26,7 @@ import { StartError } from './start-error.ts';
  * directory holds anything already: a node that forgot what it acknowledged must not come back under the same identity.
  */
 export function formatNode(config: NodeConfig): Promise<void> {
-  return prepare(config, initialDurableState(config.checkpointInterval));
+  return prepare(config, initialDurableState(config.checkpointInterval ?? checkpointIntervalOpsDefault));
 }
 
 /**
@@ -39,9 +46,8 @@ export function formatReplacement(
  */
 export async function formatRestored(config: NodeConfig, { header, content }: Foundation): Promise<void> {
   const ref = nameContent(header, content(), nodeHasher);
-  await prepare(config, restoredDurableState(ref, config.checkpointInterval), (disk) =>
-    storeFoundation(config, disk, ref, content),
-  );
+  const interval = config.checkpointInterval ?? checkpointIntervalOpsDefault;
+  await prepare(config, restoredDurableState(ref, interval), (disk) => storeFoundation(config, disk, ref, content));
 }
 
 function storeFoundation(

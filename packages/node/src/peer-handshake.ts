@@ -111,6 +111,13 @@ export class PeerHandshake {
   }
 }
 
+const fixes = {
+  replicaCount: 'give all nodes the same `replicas`',
+  checkpointInterval: 'all directories of a cluster are formatted with the same `checkpointInterval`',
+  pipelineMax: 'run the same release',
+  slots: 'run the same release',
+} as const;
+
 type Comparison = Pick<HandshakeOptions, 'side' | 'own' | 'expected'>;
 
 /** What must be equal before two nodes may exchange a single message of the protocol; null when it is. */
@@ -128,7 +135,7 @@ export function compareHellos({ side, own, expected }: Comparison, their: PeerHe
     );
   for (const limit of ['replicaCount', 'pipelineMax', 'slots', 'checkpointInterval'] as const) {
     if (their[limit] === own[limit]) continue;
-    const where = limit === 'replicaCount' ? 'give all nodes the same `replicas`' : 'run the same release';
+    const where = fixes[limit];
     return no('wrong-limits', `${limit} is ${their[limit]} there and ${own[limit]} here: ${where}`);
   }
   return compareReplicas({ side, own, expected }, their.replica);

@@ -1,6 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
-import { pipelineMax, protocolVersion, type RandomState, replicaId, seedRandom } from '@kimberlite/base';
+import {
+  checkpointIntervalOpsDefault,
+  pipelineMax,
+  protocolVersion,
+  type RandomState,
+  replicaId,
+  seedRandom,
+} from '@kimberlite/base';
 import { Host, type HostOptions, type Journal, type Replaced } from '@kimberlite/host';
 import type { KernelState } from '@kimberlite/kernel';
 import { createCodec, createKernelStateMachine, type MemberAddress, type PeerHello } from '@kimberlite/wire';
@@ -78,6 +85,7 @@ class Node {
   private readonly host: Host<KernelState>;
   private readonly failed: Promise<Error>;
   private bound: { client: Address; peer: Address; admin: Address };
+  private readonly giveUp: (error: Error) => void;
   private fatal: Error | null = null;
   private stopping: Promise<void> | undefined;
 
@@ -96,12 +104,13 @@ class Node {
     this.peers = this.makePeers(random);
     const access = this.makeAccess();
     this.clients = this.makeClients(access);
-    const hostOptions = this.makeHostOptions((error) => {
+    this.giveUp = (error) => {
       this.fatal = error;
       this.timers.close();
       this.journal.write('error', `the replica cannot go on: ${error.message}`, { stack: error.stack });
       fail(error);
-    });
+    };
+    const hostOptions = this.makeHostOptions(this.giveUp);
     this.host = new Host(hostOptions);
     this.metrics.watchReplica(() => this.host.status());
     this.admin = new AdminHttp({
@@ -130,7 +139,12 @@ class Node {
   }
 
   run(): RunningNode {
-    const opened = new Promise<void>((resolve) => this.host.start(resolve));
+    const opened = new Promise<void>((resolve) =>
+      this.host.start(() => {
+        this.checkInterval();
+        resolve();
+      }),
+    );
     this.peers.dial();
     const { endpoint, adminUrl } = this.urls();
     const { replica, clusterId, replicas, dataDir } = this.config;
@@ -160,13 +174,30 @@ class Node {
     this.journal.write('info', 'stopped', {});
   }
 
+  /** As the directory was formatted; until that has been read, as configured. */
+  private checkpointInterval(): number {
+    const formatted = this.host.inspect()?.checkpointing.interval;
+    return formatted ?? this.config.checkpointInterval ?? checkpointIntervalOpsDefault;
+  }
+
+  private checkInterval(): void {
+    const { checkpointInterval } = this.config;
+    if (checkpointInterval === null || checkpointInterval === this.checkpointInterval()) return;
+    const formatted = this.checkpointInterval();
+    const fix = `leave the key out, or write ${formatted}; all nodes of a cluster have the same`;
+    this.giveUp(
+      new Error(
+        `checkpointInterval is ${checkpointInterval}, and the directory was formatted with ${formatted}: ${fix}`,
+      ),
+    );
+  }
+
   private async replace(replica: number): Promise<ReplaceAnswer> {
     this.journal.write('warn', `asked to fence off the machine of replica ${replica}, which is said to be gone`, {});
     const asked = new Promise<Replaced>((resolve) => this.host.replaceMember(replica, resolve));
     const result = await Promise.race([asked, expire(replaceMaxMs)]);
     if (result === 'late') return { ok: false, reason: 'no quorum of the others has committed it in time' };
-    const checkpointInterval = this.host.inspect()?.checkpointing.interval ?? this.config.checkpointInterval;
-    return result.ok ? { ...result, checkpointInterval } : result;
+    return result.ok ? { ...result, checkpointInterval: this.checkpointInterval() } : result;
   }
 
   private urls(): { readonly endpoint: string; readonly adminUrl: string } {
@@ -205,7 +236,7 @@ class Node {
       pipelineMax,
       // The log has no slots to run out of: what bounds it is the distance between checkpoints.
       slots: 0,
-      checkpointInterval: this.host.inspect()?.checkpointing.interval ?? this.config.checkpointInterval,
+      checkpointInterval: this.checkpointInterval(),
       ...this.urls(),
     };
   }

@@ -34,6 +34,8 @@ export interface Checkpointing<S> {
   stable: CheckpointMark | null;
   /** By replica, the newest first: what it said last of its checkpoints. */
   reported: readonly (readonly CheckpointMark[])[];
+  /** What peers fetch just now: it stays until they are done with it, or go on with a newer one. */
+  served: readonly { readonly ref: CheckpointRef; readonly atUs: number }[];
   /** This replica's log begins behind this op; what lies below may be gone from the disk. */
   trimmed: number;
   /** The same of the primary's, as it said last. */
@@ -62,13 +64,35 @@ export function createCheckpointing<S>(options: {
     refs,
     damaged: new Set(),
     stable,
+    served: [],
     reported: Array.from({ length: replicaCount }, () => []),
     trimmed: lowestKept(refs, stable),
     primaryTrimmed: 0,
   };
 }
 
+/** A peer that asks for no part for so long has given up, or has all of them. */
+const servedUs = 10_000_000;
+const servedMax = 2;
+
 const markOfRef = (ref: CheckpointRef): CheckpointMark => ({ op: ref.header.op, checksum: ref.checksum });
+
+/** A checkpoint that a peer may fetch: one that the superblock names, or named when the peer began. */
+export function serveRef<S>(r: Replica<S>, checksum: string): CheckpointRef | null {
+  const c = r.checkpointing;
+  const named = r.durable.checkpoints.find((ref) => ref.checksum === checksum);
+  const ref = named ?? c.served.find((known) => known.ref.checksum === checksum)?.ref ?? null;
+  if (ref === null) return null;
+  c.served = [{ ref, atUs: r.now }, ...c.served.filter((known) => known.ref.checksum !== checksum)].slice(0, servedMax);
+  return ref;
+}
+
+/** What this replica says of its newest checkpoint: nothing while it cannot read it, or fetches another. */
+export const reportedMark = <S>(r: Replica<S>): CheckpointMark | null => {
+  const mark = ownMark(r);
+  const counts = mark !== null && r.syncing === null && !r.checkpointing.damaged.has(mark.checksum);
+  return counts ? mark : null;
+};
 
 /** The newest checkpoint that is durable and named in the superblock. */
 export const ownMark = <S>(r: Replica<S>): CheckpointMark | null => {
@@ -173,7 +197,7 @@ export function setRefs<S>(r: Replica<S>, refs: readonly CheckpointRef[]): void 
 
 /** What the superblock names now counts: a newer checkpoint, or that a quorum has one. */
 export function onCheckpointDurable<S>(r: Replica<S>): void {
-  report(r, r.self, ownMark(r));
+  report(r, r.self, reportedMark(r));
   trimLog(r, false);
 }
 
@@ -198,6 +222,12 @@ function stableMark<S>(r: Replica<S>): CheckpointMark | null {
     }
   }
   return best;
+}
+
+/** It was fenced off: what it had, nobody has any more. */
+export function forgetReported<S>(r: Replica<S>, replica: number): void {
+  const c = r.checkpointing;
+  c.reported = c.reported.map((marks, i) => (i === replica ? [] : marks));
 }
 
 function whoHas<S>(r: Replica<S>, { op, checksum }: CheckpointMark): number {
@@ -228,24 +258,31 @@ function lowestKept(refs: readonly CheckpointRef[], stable: CheckpointMark | nul
 function trimLog<S>(r: Replica<S>, files: boolean): void {
   const c = r.checkpointing;
   // A second checkpoint first: with one alone, damage to it would need a peer.
-  const low = r.durable.checkpoints.length < checkpointsKept ? 0 : lowestKept(r.durable.checkpoints, r.durable.stable);
+  const kept = r.durable.checkpoints.length < checkpointsKept ? 0 : lowestKept(r.durable.checkpoints, r.durable.stable);
+  // Extra ones must not leave others, who are a little behind, without a log to catch up from.
+  const low = Math.min(kept, c.schedule.op);
   if (low <= c.trimmed && !files) return;
   trimTo(r, Math.max(low, c.trimmed));
 }
 
 export function trimTo<S>(r: Replica<S>, op: number): void {
   r.checkpointing.trimmed = op;
+  for (const damaged of r.damaged) if (damaged <= op) r.damaged.delete(damaged);
   r.mark('log-trimmed');
   r.out.push({ type: 'trim-log', op: toOp(op + 1), keep: wantedRefs(r) });
 }
 
-/** Whatever the superblock names, is about to name, or a peer is sending. */
+/** Whatever the superblock names, is about to name, a peer is sending, or is being sent to one. Kept by its op. */
 function wantedRefs<S>(r: Replica<S>): readonly CheckpointRef[] {
-  const { refs, written } = r.checkpointing;
+  const { refs, written, writing, served } = r.checkpointing;
   const target = r.syncing?.target ?? null;
   const wanted = new Map<string, CheckpointRef>();
-  for (const ref of [...r.durable.checkpoints, ...refs, written, target])
+  const recent = served.filter(({ atUs }) => r.now - atUs < servedUs).map(({ ref }) => ref);
+  for (const ref of [...r.durable.checkpoints, ...refs, ...recent, written, target]) {
     if (ref !== null) wanted.set(ref.checksum, ref);
+  }
+  // It may have its name already, and this replica has not been told.
+  if (writing !== null) wanted.set('', { header: writing.header, contentBytes: 0, checksum: writing.header.id });
   return [...wanted.values()];
 }
 

@@ -1,5 +1,6 @@
 import { assert } from '@kimberlite/base';
 import { advanceApply } from './apply.ts';
+import { forgetAhead } from './log-writes.ts';
 import { sizeOf, withReplica } from './quorum.ts';
 import { isDurableAt, isNormalPrimary, type Replica } from './replica.ts';
 
@@ -32,6 +33,8 @@ export function commitByAcks<S>(r: Replica<S>): void {
 export function commitByMessage<S>(r: Replica<S>, commit: number): void {
   const known = Math.min(commit, r.head);
   if (known <= r.commit) return;
+  const before = r.commit;
   r.commit = known;
   advanceApply(r);
+  for (let op = Math.max(before, r.applied) + 1; op <= known; op++) forgetAhead(r, op);
 }

@@ -9,6 +9,8 @@ import { bodyAt, idAt, isDurableAt, isNormalPrimary, primaryOf, type Replica, se
 
 /** Committed prepares that stay in memory to be sent again. */
 const bodiesKept = 64;
+/** Committed prepares above the applied op that stay in memory. */
+const bodiesAhead = 256;
 /** Headers below the applied op that stay in memory for peers that ask. */
 export const headersKept = 8192;
 
@@ -64,6 +66,7 @@ export function onLogWritten<S>(r: Replica<S>, op: number, id: Checksum): void {
   keepWritten(r);
   acknowledge(r, op);
   forgetApplied(r, op);
+  forgetAhead(r, op);
 }
 
 /** Says that the prepare at `op` is durable here, if it is and the view lets this replica speak. */
@@ -107,6 +110,11 @@ export function forgetApplied<S>(r: Replica<S>, op: number): void {
     r.slots.delete(r.logLow);
     r.logLow++;
   }
+}
+
+/** Committed prepares far ahead of the applied op stay on the disk alone: while a state is fetched there may be many. */
+export function forgetAhead<S>(r: Replica<S>, op: number): void {
+  if (op <= r.commit && op > r.applied + bodiesAhead && isDurableAt(r, op)) r.bodies.delete(op);
 }
 
 /** After applying `op`: the body that just left the window. */

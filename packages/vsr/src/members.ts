@@ -11,6 +11,7 @@ import {
   unreachable,
 } from '@kimberlite/base';
 import { decodeBatch, emptyBatchBytes, requestBytes } from './batch.ts';
+import { forgetReported } from './checkpoint.ts';
 import type { ClientRequest } from './client.ts';
 import type { Effect } from './effect.ts';
 import { startPrepares, whyNotServing } from './pipeline.ts';
@@ -67,6 +68,9 @@ export const createMembers = (incarnation: number): Members => ({
   queue: [],
 });
 
+/** Whoever was heard within this time is not lost. */
+const silenceMs = 1500;
+
 const kinds = { fence: 1, nothing: 2, checkpoint: 3 } as const;
 const systemBytes = 1 + 1 + 4;
 
@@ -119,6 +123,7 @@ function forgetReplica<S>(r: Replica<S>, { replica }: Fence): void {
   r.mark('fenced');
   r.dvcs.delete(replica);
   r.votes.delete(replica);
+  forgetReported(r, replica);
   r.rounds[replica] = 0;
   r.heardUs[replica] = 0;
   for (const [op, acks] of r.acks) r.acks.set(op, acks & ~(1 << replica));
@@ -142,6 +147,11 @@ export function applySystem<S>(r: Replica<S>, op: number, body: Uint8Array): boo
   switch (system.type) {
     case 'fence': {
       const { replica, incarnation } = system;
+      if (replica === r.self && incarnation > members.incarnation) {
+        throw new Error(
+          'another machine has taken the place of this one (`kimberlite recover`): this directory must not be used again',
+        );
+      }
       members.living = members.living.map((known, i) => (i === replica ? Math.max(known, incarnation) : known));
       return false;
     }
@@ -169,7 +179,10 @@ export function onReplaceMember<S>(r: Replica<S>, replica: number, ticket: numbe
   const reason = whyNotServing(r);
   if (reason !== null) return refuse(`this replica does not serve just now (${reason}); ask the primary`);
   if (replica >= r.replicaCount) return refuse(`the cluster has replicas 0 to ${r.replicaCount - 1}`);
+  if (r.replicaCount < 3) return refuse('without it the others are no majority');
   if (replica === r.self) return refuse('it is the primary; it is not lost');
+  const heardUs = r.heardUs[replica] ?? 0;
+  if (heardUs > 0 && r.now - heardUs < silenceMs * 1000) return refuse('the others hear it: it is not lost');
   if (members.replacing !== null) return refuse('another replica is being replaced; try again');
   let incarnation = (members.living[replica] ?? 0) + 1;
   for (const fence of members.fences.values()) {

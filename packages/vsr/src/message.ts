@@ -63,7 +63,7 @@ export interface HeartbeatOkMessage extends Envelope {
   readonly number: number;
   readonly round: number;
   readonly commit: Op;
-  /** The newest durable one. */
+  /** The newest durable one. Null: none, or it cannot be read, or another is being fetched. */
   readonly checkpoint: CheckpointMark | null;
   readonly report: StateReport | null;
 }

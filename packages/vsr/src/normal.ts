@@ -1,5 +1,5 @@
 import { assert, op as toOp, pipelineMax, view as toView } from '@kimberlite/base';
-import { noteStable, ownMark, report } from './checkpoint.ts';
+import { noteStable, report, reportedMark } from './checkpoint.ts';
 import { clockVerdict } from './clock.ts';
 import { commitByAcks, commitByMessage, countAck } from './commit.ts';
 import { acknowledge, takeBody } from './log-writes.ts';
@@ -120,7 +120,7 @@ export function onHeartbeat<S>(r: Replica<S>, m: HeartbeatMessage): void {
     number: m.number,
     round: r.roundSeen,
     commit: toOp(r.commit),
-    checkpoint: ownMark(r),
+    checkpoint: reportedMark(r),
     report: r.report,
   });
   noteStable(r, m.stable);

@@ -229,7 +229,7 @@ function keepRead<S>(r: Replica<S>, prepare: Prepare): void {
 /** Rot: the slot is marked, and what it held is repaired from peers; never truncated, never nacked (pitfall 22). */
 function onUnreadable<S>(r: Replica<S>, op: number, id: Checksum): void {
   // Up to a checkpoint the log may be gone, and nothing needs it.
-  if (op <= r.logLow) return;
+  if (op <= Math.max(r.logLow, r.checkpointing.trimmed)) return;
   const slot = slotAt(r, op);
   // No longer intact: its name will not make it durable any more.
   if (slot.found?.id === id) r.slots.set(op, { durable: null, writing: slot.writing, faulty: true });

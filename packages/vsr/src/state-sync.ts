@@ -1,6 +1,6 @@
 import { assert, type CheckpointRef, checkpointParts, type Checksum, type ReplicaId } from '@kimberlite/base';
 import { advanceApply } from './apply.ts';
-import { onCheckpointDurable, ownMark, setRefs, trimTo } from './checkpoint.ts';
+import { noteStable, onCheckpointDurable, ownMark, serveRef, setRefs, trimTo } from './checkpoint.ts';
 import type { CheckpointContent } from './checkpoint-content.ts';
 import { acknowledge } from './log-writes.ts';
 import type {
@@ -36,6 +36,8 @@ export interface Syncing<S> {
   /** What each replica offered, by id. */
   readonly offers: ReadonlyMap<number, CheckpointOfferMessage['offers']>;
   readonly target: CheckpointRef | null;
+  /** A quorum is known to have had the target. */
+  readonly vouched: boolean;
   /** Parts not asked for yet, ascending. */
   readonly missing: readonly number[];
   readonly flights: ReadonlyMap<number, Flight>;
@@ -71,6 +73,7 @@ export function beginSync<S>(r: Replica<S>): void {
     rounds: 0,
     offers: new Map(),
     target: null,
+    vouched: false,
     missing: [],
     flights: new Map(),
     storing: 0,
@@ -121,8 +124,8 @@ const isStable = (ref: CheckpointRef, stable: { readonly op: number; readonly ch
   ref.header.op === stable.op && ref.checksum === stable.checksum;
 
 export function onRequestCheckpointPart<S>(r: Replica<S>, m: RequestCheckpointPartMessage): void {
-  const ref = r.durable.checkpoints.find(({ checksum }) => checksum === m.checksum);
-  const isPart = ref !== undefined && m.part <= checkpointParts(ref.contentBytes);
+  const ref = serveRef(r, m.checksum);
+  const isPart = ref !== null && m.part <= checkpointParts(ref.contentBytes);
   if (!isPart) {
     return send(r, m.from, { type: 'checkpoint-part', from: r.self, checksum: m.checksum, part: m.part, bytes: null });
   }
@@ -137,11 +140,16 @@ export function onCheckpointOffer<S>(r: Replica<S>, m: CheckpointOfferMessage): 
   const offers = new Map(s.offers).set(m.from, m.offers);
   r.syncing = { ...s, offers };
   if (s.phase !== 'asking') return;
-  const target = chooseTarget(r, offers) ?? primarysCheckpoint(r, r.syncing);
+  const vouched = chooseTarget(r, offers);
+  const target = vouched ?? primarysCheckpoint(r, r.syncing);
   if (target === null) return;
-  r.syncing = { ...r.syncing, target, phase: 'manifest', heardUs: r.now };
+  r.syncing = { ...r.syncing, target, vouched: vouched !== null, phase: 'manifest', heardUs: r.now };
   requestManifest(r, r.syncing);
 }
+
+/** Above what is applied here; and never below the newest the superblock has named, which does not go back. */
+const isOfUse = <S>(r: Replica<S>, { header }: CheckpointRef): boolean =>
+  header.op >= r.checkpoint && !(r.stateLoaded && header.op <= r.applied);
 
 /** The newest that a quorum vouches for: by offering it, or through one who knows that a quorum had it. */
 function chooseTarget<S>(r: Replica<S>, offers: Syncing<S>['offers']): CheckpointRef | null {
@@ -150,7 +158,7 @@ function chooseTarget<S>(r: Replica<S>, offers: Syncing<S>['offers']): Checkpoin
   for (const list of offers.values()) {
     for (const { ref, stable } of list) {
       if (best !== null && ref.header.op <= best.header.op) continue;
-      if (r.stateLoaded && ref.header.op <= r.applied) continue;
+      if (!isOfUse(r, ref)) continue;
       const alike = [...offers.values()].filter((other) => other.some((o) => o.ref.checksum === ref.checksum)).length;
       // An own one that cannot be read was reported by this replica too.
       const vouchers = alike + (own?.checksum === ref.checksum ? 1 : 0);
@@ -170,7 +178,7 @@ const roundsMax = 6;
 function primarysCheckpoint<S>(r: Replica<S>, s: Syncing<S>): CheckpointRef | null {
   if (s.rounds < roundsMax || r.status !== 'normal') return null;
   const [newest] = s.offers.get(primaryOf(r, r.view)) ?? [];
-  if (newest === undefined || (r.stateLoaded && newest.ref.header.op <= r.applied)) return null;
+  if (newest === undefined || !isOfUse(r, newest.ref)) return null;
   for (const list of s.offers.values()) {
     const other = list.find(({ ref }) => ref.header.op === newest.ref.header.op);
     if (other !== undefined && other.ref.checksum !== newest.ref.checksum) return null;
@@ -306,9 +314,7 @@ export function installReady<S>(r: Replica<S>): void {
   r.syncing = { ...s, phase: 'installing', content: null };
   r.checkpointing.waiting = null;
   r.checkpointing.written = null;
-  const { stable } = r.checkpointing;
-  // Whoever offered it knew that a quorum has it.
-  if (stable === null || stable.op < header.op) r.checkpointing.stable = { op: header.op, checksum: s.target.checksum };
+  if (s.vouched) noteStable(r, { op: header.op, checksum: s.target.checksum });
   setRefs(r, [s.target]);
   extendLinks(r);
   advanceApply(r);
@@ -330,10 +336,12 @@ function dropBelow<S>(r: Replica<S>, { header }: CheckpointRef): void {
 /** The superblock names the checkpoint: this replica counts again. */
 export function onSyncDurable<S>(r: Replica<S>): void {
   const s = r.syncing;
-  if (s === null || s.phase !== 'installing' || r.durable.checkpoint !== s.target?.header.op) return;
-  trimTo(r, r.durable.checkpoint);
-  onCheckpointDurable(r);
+  // A newer one of its own may be named together with it.
+  if (s === null || s.target === null || s.phase !== 'installing') return;
+  if (r.durable.checkpoint < s.target.header.op) return;
+  trimTo(r, Math.max(r.checkpointing.trimmed, s.target.header.op));
   endSync(r);
+  onCheckpointDurable(r);
 }
 
 function endSync<S>(r: Replica<S>): void {

@@ -196,3 +196,16 @@ describe('the content of a checkpoint', () => {
     expect(read(new Uint8Array(500).fill(255))).toBe(false);
   });
 });
+
+test('an op that was let go of is not rot: nobody can bring it back, and nobody needs it', () => {
+  const { node, prepares, hear } = grownBackup(12);
+  hear(0, 12);
+  node.replica.checkpointing.trimmed = 6;
+  const [gone, kept] = [prepares[5], prepares[6]];
+  if (gone === undefined || kept === undefined) throw new Error('ops 6 and 7');
+  for (const { header } of [gone, kept]) {
+    node.replica.slots.set(header.op, { durable: header.id, writing: null, faulty: false });
+    node.send({ type: 'prepare-read', op: header.op, id: header.id, prepare: null });
+  }
+  expect([...node.replica.damaged]).toEqual([7]);
+});

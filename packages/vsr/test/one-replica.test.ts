@@ -24,6 +24,7 @@ import {
   prepareOf,
   replicaOfThree,
   slot,
+  startUs,
   startView,
   types,
   vote,
@@ -326,4 +327,40 @@ test('a client is sent to the latest view whose log is here, not to one that was
   expect(told()).toMatchObject([refused(5, 2)]);
   node.flushed();
   expect(told()).toMatchObject([refused(6, 0)]);
+});
+
+test('a primary fences off nobody whom it hears, and a machine that was fenced off stops (Table H)', () => {
+  const [one] = chain(1, 1);
+  if (one === undefined) throw new Error('a prepare');
+  const node = replicaOfThree({ self: 1, durable: { view: 2 }, slots: [slot(one, 'durable')] });
+  node.start();
+  node.hear(doViewChange(2, 4, 2, [one], 1));
+  node.flushed();
+  node.flushed();
+  node.send({ type: 'prepare-read', op: one.header.op, id: one.header.id, prepare: one });
+  const said = { op: one.header.op, id: one.header.id, round: 0, checkpoint: toOp(0), report: null };
+  node.hear({ type: 'prepare-ok', from: replicaId(2), view: toView(4), ...said });
+  const ask = () => node.send({ type: 'replace-member', replica: 2, ticket: 7 });
+  expect(ask()).toMatchObject([
+    { type: 'member-replaced', ticket: 7, result: { ok: false, reason: 'the others hear it: it is not lost' } },
+  ]);
+  node.later(2000);
+  // The clocks agree, or nothing would be prepared.
+  for (const from of [0, 2]) {
+    node.hear({ type: 'pong', from: replicaId(from), sentAtUs: 3_000_000, realtimeUs: startUs + 3_000_000 });
+  }
+  const effects = ask();
+  expect(ofType(effects, 'prepare')).toHaveLength(8);
+  expect(node.replica.members.fences.get(2)).toEqual({ type: 'fence', replica: 2, incarnation: 1 });
+  node.hear({ type: 'prepare-ok', from: replicaId(2), view: toView(4), ...said, op: toOp(2) });
+  expect(node.replica.heardUs[2]).toBe(0);
+
+  const [fence] = ofType(effects, 'prepare');
+  const old = replicaOfThree({ self: 2, durable: { view: 4 }, slots: [slot(one, 'durable')] });
+  old.start();
+  old.send({ type: 'prepare-read', op: one.header.op, id: one.header.id, prepare: one });
+  if (fence === undefined) throw new Error('a fence');
+  old.hear({ ...fence, commit: toOp(1) });
+  old.send({ type: 'prepare-read', op: one.header.op, id: one.header.id, prepare: one });
+  expect(() => old.hear({ ...fence, commit: toOp(2) })).toThrow(/another machine has taken the place/);
 });

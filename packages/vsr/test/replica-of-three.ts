@@ -25,7 +25,7 @@ import { byteMachine } from './byte-machine.ts';
 // One replica of three, its peers and its disk played by hand: what it must not do, and when.
 
 export const cluster = clusterId('ab'.repeat(16));
-const startUs = 1_700_000_000_000_000;
+export const startUs = 1_700_000_000_000_000;
 
 /** A chain of prepares from `parent` on, made in `view`. */
 export function chain(view: number, count: number, parent = rootHeader(cluster, sha256Hasher)): readonly Prepare[] {

@@ -1,5 +1,15 @@
-import { constants, copyFileSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import {
+  closeSync,
+  constants,
+  copyFileSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  rmSync,
+} from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type Context, examples, printJson, withJson } from '../context.ts';
 import { fail } from '../failure.ts';
@@ -82,11 +92,24 @@ function copyAll(from: string, to: string): boolean {
       .sort()) {
       try {
         copyFileSync(join(from, file), join(to, file), constants.COPYFILE_FICLONE);
+        sync(join(to, file));
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
         throw error;
       }
     }
   }
+  sync(to);
+  sync(dirname(to));
   return true;
+}
+
+/** A backup that a power cut takes away again is none. */
+function sync(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
 }

@@ -51,9 +51,11 @@ async function restore(context: Context, path: string, flags: NodeFlags & { json
     if (!durable.ok) throw fail('LogUnreadable', `The superblock cannot be understood: ${durable.error}.`);
     // All that this node held: what was acknowledged, and perhaps the last ops of which nobody was told anything yet.
     const to = endOfLog(durable.value, reader.headers);
-    const certain = committedAtLeast(durable.value, to);
     const { stopped, checkpoints, replay } = await replayLog({ inspect, reader, durable: durable.value, to });
-    const problem = stopped !== null && stopped.op <= certain ? stopped : checkpoints[0];
+    // An op without a trace was never complete here, so this node has never acknowledged it.
+    const isLost = stopped !== null && [...reader.headers.keys()].some((op) => op >= stopped.op);
+    const isMissing = stopped !== null && stopped.op <= committedAtLeast(durable.value, to);
+    const problem = isLost || isMissing ? stopped : checkpoints[0];
     if (problem !== undefined) {
       throw fail(
         'BackupDamaged',
