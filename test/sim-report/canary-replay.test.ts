@@ -24,15 +24,15 @@ const found = (text: string, pattern: RegExp): string => pattern.exec(text)?.[1]
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 test('the printed commands of a canary give the same traces again, of the run as found and of the shrunk one', () => {
-  // Pitfall 42: a request sent again is another request. Its first seed finds it.
-  const first = type(`kimberlite sim canaries --only 42 --seed 1 --shrink 90 --out ${directory}`);
+  // Pitfall 42: a request sent again is another request. A seed that finds it late: a short run has little to lose.
+  const first = type(`kimberlite sim canaries --only 42 --seed 5 --shrink 90 --out ${directory}`);
   expect(first.code).toBe(1);
-  expect(first.text).toMatch(/^seed 1: exactly-once: /);
+  expect(first.text).toMatch(/^seed 5: exactly-once: /);
   const trace = found(first.text, /^trace ([0-9a-f]{16})$/m);
   const again = type(`${found(first.text, /^replay: (.*)$/m)} --shrink 0 --out ${join(directory, 'again')}`);
   expect(found(again.text, /^trace ([0-9a-f]{16})$/m)).toBe(trace);
 
-  const schedule = parseRunSchedule(readFileSync(join(directory, 'seed-1-exactly-once.json'), 'utf8'));
+  const schedule = parseRunSchedule(readFileSync(join(directory, 'seed-5-exactly-once.json'), 'utf8'));
   if (!schedule.ok) throw new Error(schedule.error);
   const { size, original, traceHash } = schedule.value;
   expect(size.events).toBeLessThanOrEqual(original.size.events / 10);
