@@ -272,6 +272,12 @@ export const liveness: readonly Canary[] = [
     name: 'a primary that gave up goes on retransmitting, at the same pace, and its backups take that for life',
     patches: [
       vsr('normal', '    if (r.silent)\n        return;\n    for (let op', '    for (let op'),
+      // One that gave up asks to be replaced, which alone would make up for it.
+      vsr(
+        'normal',
+        "    if (r.silent) {\n        r.mark('silent-primary-votes');",
+        '    if (r.silent) {\n        return;',
+      ),
       vsr('normal', 'prepareResendCeilingMs, sent.attempts) * 0.8', 'prepareResendCeilingMs, 0) * 0.8'),
       vsr(
         'normal',

@@ -230,7 +230,8 @@ export const storage: readonly Canary[] = [
       ),
     ],
     caughtBy: { kind: 'persistence' },
-    world: ploy(killedInFlush),
+    // Each checkpoint writes all copies again.
+    world: { ...ploy(killedInFlush), plan: { checkpointInterval: 16_384 } },
   },
   {
     ...plain,
