@@ -74,7 +74,8 @@ export function createReplay<S>({ cluster, hasher, stateMachine, checkpointInter
     seed: 0,
     nonce: '0'.repeat(32),
     stateMachine,
-    durable: initialDurableState(checkpointInterval),
+    // It is none of the replicas, so no fence in the log is meant for it.
+    durable: { ...initialDurableState(checkpointInterval), incarnation: Number.MAX_SAFE_INTEGER },
     recovered: { slots: [], head: toOp(0), headCertain: true },
   });
   const apply = (prepare: Prepare): Result<void, string> => {

@@ -2,8 +2,11 @@ import {
   type Checksum,
   type ClientId,
   concatBytes,
+  FixedWriter,
+  makePrepare,
   replicaId,
   requestNumber,
+  rootHeader,
   type SessionNumber,
   sessionNumber,
   sha256Hasher,
@@ -11,7 +14,16 @@ import {
 } from '@kimberlite/base';
 import { describe, expect, test } from 'vitest';
 import { ContentDecoder, encodeContent } from '../src/checkpoint-content.ts';
-import { type CheckpointMark, createReplica, type Effect, replicaStatus, step } from '../src/index.ts';
+import {
+  type CheckpointMark,
+  createReplay,
+  createReplica,
+  type Effect,
+  encodeBatch,
+  replicaStatus,
+  step,
+  systemClient,
+} from '../src/index.ts';
 import type { SessionEntry } from '../src/sessions.ts';
 import { defaultTiming } from '../src/timeouts.ts';
 import { byteMachine, type ByteState, bytesOf } from './byte-machine.ts';
@@ -208,4 +220,14 @@ test('an op that was let go of is not rot: nobody can bring it back, and nobody 
     node.send({ type: 'prepare-read', op: header.op, id: header.id, prepare: null });
   }
   expect([...node.replica.damaged]).toEqual([7]);
+});
+
+test('a replay is none of the replicas: a fence in the log stops none of it', () => {
+  const replay = createReplay({ cluster, hasher: sha256Hasher, stateMachine: byteMachine });
+  const body = new FixedWriter(6).u8(1).u8(0).u32(3).bytes;
+  const numbers = { session: sessionNumber(0), number: requestNumber(0), floor: requestNumber(0) };
+  const fence = { client: systemClient, ...numbers, checksum: sha256Hasher(body), body };
+  const parent = rootHeader(cluster, sha256Hasher).id;
+  const fields = { cluster, op: 1, view: 1, parent, timestamp: 5, body: encodeBatch([fence]) };
+  expect(replay.apply(makePrepare(fields, sha256Hasher))).toEqual({ ok: true, value: undefined });
 });
