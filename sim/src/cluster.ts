@@ -60,6 +60,9 @@ export interface ClusterSetup {
   readonly createCheckers: (world: World, fail: Fail) => readonly Checker[];
 }
 
+/** Until a directory that could not be formatted is tried again. */
+const formatAgainUs = 300_000;
+
 /** The smallest files the log allows, so that runs reach their ends. */
 const geometry: Geometry = { segmentBytes: 1_228_800, headerSlots: simHeaderSlots };
 
@@ -198,7 +201,12 @@ export class Cluster {
     const superblock = encodeDurableState(replacedDurableState({ ...fenced, checkpointInterval }));
     const identity = { hasher: this.hasher, crc32, cluster: simCluster, replica: machine.replica };
     formatLog({ disk: machine.disk, ...identity, superblock, geometry }, (result) => {
-      if (!result.ok) return this.fail('fatal', `replica ${index} cannot be formatted: ${result.error.message}`);
+      // The new machine's disk may have its faults too: an operator begins again.
+      if (!result.ok) {
+        machine.disk.wipe();
+        this.scheduler.after(formatAgainUs, () => this.formatReplacement(index, fenced, done));
+        return;
+      }
       this.lost.delete(index);
       done();
     });
