@@ -315,6 +315,9 @@ export function installReady<S>(r: Replica<S>): void {
   r.checkpointing.waiting = null;
   r.checkpointing.written = null;
   if (s.vouched) noteStable(r, { op: header.op, checksum: s.target.checksum });
+  // It may be the own one that could not be read: it is whole again.
+  const { checksum } = s.target;
+  r.checkpointing.damaged = new Set([...r.checkpointing.damaged].filter((damaged) => damaged !== checksum));
   setRefs(r, [s.target]);
   extendLinks(r);
   advanceApply(r);
