@@ -1,4 +1,4 @@
-import { assert, type CheckpointRef, checkpointParts, type Checksum, type ReplicaId } from '@kimberlite/base';
+import { assert, type CheckpointRef, checkpointParts, type Checksum } from '@kimberlite/base';
 import { advanceApply } from './apply.ts';
 import { noteStable, onCheckpointDurable, ownMark, serveRef, setRefs, trimTo } from './checkpoint.ts';
 import type { CheckpointContent } from './checkpoint-content.ts';
@@ -54,8 +54,6 @@ export interface Syncing<S> {
 const flightsMax = 4;
 /** Nothing arrives for so many request timeouts: ask again who has what. */
 const patience = 8;
-
-export const isSyncing = <S>(r: Replica<S>): boolean => r.syncing !== null;
 
 /** This replica's next op is gone from the primary's log, and it is not here either. */
 export function watchForTrimmedLog<S>(r: Replica<S>): void {
@@ -353,5 +351,3 @@ function endSync<S>(r: Replica<S>): void {
   for (let op = r.commit + 1; op <= r.head; op++) acknowledge(r, op);
   startRepair(r);
 }
-
-export type { ReplicaId };
