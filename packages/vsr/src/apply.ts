@@ -2,6 +2,7 @@ import {
   assert,
   op as toOp,
   type Prepare,
+  type PrepareHeader,
   prepareBody,
   stateHashInterval,
   type Timestamp,
@@ -12,12 +13,14 @@ import { decodeBatch } from './batch.ts';
 import { onCheckpointOp } from './checkpoint.ts';
 import type { ClientRequest } from './client.ts';
 import { forgetBehind } from './log-writes.ts';
-import { applySystem, onSystemApplied, systemClient } from './members.ts';
+import { noteWhole } from './epoch.ts';
+import { applySystem, onSystemApplied } from './members.ts';
 import { onOpApplied, onRequestApplied, onStateAdvanced } from './reads.ts';
 import { readBehind } from './repair.ts';
 import { isNormalPrimary, type Replica } from './replica.ts';
 import { notify, refuseRequest } from './send.ts';
 import { insertSession, keepOutcome, type Outcome, raiseFloor, sessionFacts, sessionRow } from './sessions.ts';
+import { systemClient } from './system-op.ts';
 import { requestLeft } from './pipeline.ts';
 
 // Executing committed ops, in order, each once per boot.
@@ -35,6 +38,7 @@ export function advanceApply<S>(r: Replica<S>): void {
     applyOp(r, prepare);
   }
   if (r.applied < r.commit) readBehind(r);
+  noteWhole(r);
   onStateAdvanced(r);
 }
 
@@ -50,10 +54,12 @@ export function applyOp<S>(r: Replica<S>, prepare: Prepare): void {
   let extraCheckpoint = false;
   r.appliedTimestamp = header.timestamp;
   for (const request of batch.value) {
-    if (applyRequest(r, header.op, header.timestamp, request, effects)) extraCheckpoint = true;
+    if (applyRequest(r, header, request, effects)) extraCheckpoint = true;
     requestLeft(r, request);
     onRequestApplied(r, header.op, request);
   }
+  r.members.fences.delete(header.op);
+  r.members.boundaries.delete(header.op);
   r.applied = header.op;
   r.appliedId = header.id;
   onOpApplied(r);
@@ -71,12 +77,12 @@ export function applyOp<S>(r: Replica<S>, prepare: Prepare): void {
 /** Table G, column apply. True: the state machine asks for a checkpoint at this op. */
 function applyRequest<S>(
   r: Replica<S>,
-  op: number,
-  timestamp: Timestamp,
+  header: PrepareHeader,
   request: ClientRequest,
   effects: unknown[],
 ): boolean {
-  if (request.client === systemClient) return applySystem(r, op, request.body);
+  const { op, timestamp } = header;
+  if (request.client === systemClient) return applySystem(r, header, request.body);
   const entry = r.sessions.get(request.client);
   if (entry !== undefined && entry.session === request.session) {
     raiseFloor(r, entry, request.floor);

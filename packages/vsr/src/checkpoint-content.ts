@@ -14,13 +14,14 @@ import {
   sessionsMax,
   sessionWindowMax,
 } from '@kimberlite/base';
+import { encodeMembership, type Membership, readMembership } from './group.ts';
 import type { Outcome, SessionEntry } from './sessions.ts';
 import { sizeOfOutcome } from './sessions.ts';
 import type { StateDecoder, StateMachine } from './state-machine.ts';
 
 // What a checkpoint holds: what every replica derives from the log alike, as one stream of canonical bytes.
 // Little-endian: version u32 · schedule (op u64, bytes u64) · living: six times u32 ·
-// sessions u32, then by client
+// membership length u32 (0: the founding group), membership as in group.ts · sessions u32, then by client
 //   client 16 · session u64 · floor u64 · last op u64 · executed u64 · outcomes u32, then by request number
 //     number u64 · checksum 16 · op u64 · timestamp u64 · length u32 · body;
 // then the state machine's own bytes to the end.
@@ -40,10 +41,15 @@ export interface CheckpointContent<S> {
   readonly schedule: CheckpointSchedule;
   /** By replica, of as many as a cluster may have: the lowest incarnation that may speak. */
   readonly living: readonly number[];
+  /** The group, as the log up to here says. Null: as founded. */
+  readonly membership: Membership | null;
 }
 
-const version = 1;
-const headBytes = 4 + 8 + 8 + replicasMax * 4 + 4;
+/** 1 had no membership. */
+const versions: readonly number[] = [1, 2];
+const version = 2;
+const headBytes = 4 + 8 + 8 + replicasMax * 4;
+const membershipBytesMax = 4096;
 const sessionBytes = 16 + 8 * 4 + 4;
 const outcomeHeadBytes = 8 + 16 + 8 + 8 + 4;
 /** Pieces are gathered to about this size. */
@@ -85,10 +91,11 @@ function* gathered(pieces: Iterable<Uint8Array>): Generator<Uint8Array> {
 /** The bytes of a checkpoint, drawn lazily: equal contents give equal bytes. */
 export function* encodeContent<S>(content: CheckpointContent<S>, machine: StateMachine<S>): Generator<Uint8Array> {
   const { schedule, sessions, state, living } = content;
-  const head = new FixedWriter(headBytes);
+  const membership = content.membership === null ? new Uint8Array(0) : encodeMembership(content.membership);
+  const head = new FixedWriter(headBytes + 4 + membership.length + 4);
   head.u32(version).u64(schedule.op).u64(schedule.bytes);
   for (let replica = 0; replica < replicasMax; replica++) head.u32(living[replica] ?? 0);
-  head.u32(sessions.size);
+  head.u32(membership.length).raw(membership).u32(sessions.size);
   yield head.bytes;
   yield* gathered(sessionPieces(sessions));
   yield* machine.encode(state);
@@ -107,6 +114,7 @@ export class ContentDecoder<S> {
   private rest: Uint8Array = new Uint8Array(0);
   private schedule: CheckpointSchedule | null = null;
   private living: readonly number[] = [];
+  private membership: Membership | null = null;
   private readonly sessions = new Map<ClientId, SessionEntry>();
   private sessionsLeft = 0;
   private current: SessionRead | null = null;
@@ -130,10 +138,10 @@ export class ContentDecoder<S> {
   }
 
   finish(): Result<CheckpointContent<S>, string> {
-    const { schedule, sessions, living } = this;
+    const { schedule, sessions, living, membership } = this;
     if (schedule === null || !this.isPastSessions) return err('it ends within the sessions');
     const state = this.states.finish();
-    return state.ok ? ok({ state: state.value, sessions, schedule, living }) : state;
+    return state.ok ? ok({ state: state.value, sessions, schedule, living, membership }) : state;
   }
 
   private get isPastSessions(): boolean {
@@ -157,10 +165,19 @@ export class ContentDecoder<S> {
   }
 
   private readHead(reader: FixedReader): string | null {
-    if (reader.remaining < headBytes) return this.wait(reader);
-    if (reader.u32() !== version) return 'its content has another version';
+    if (reader.remaining < headBytes + 4) return this.wait(reader);
+    const written = reader.u32();
+    if (!versions.includes(written)) return 'its content has another version';
     const [op, bytes] = [reader.u64(), reader.u64()];
     const living = Array.from({ length: replicasMax }, () => reader.u32());
+    const membershipBytes = written === 1 ? 0 : reader.u32();
+    if (membershipBytes > membershipBytesMax) return 'its membership is out of bounds';
+    if (reader.remaining < membershipBytes + 4) return this.wait(reader);
+    if (membershipBytes > 0) {
+      const membership = readMembership(new FixedReader(reader.raw(membershipBytes)));
+      if (!membership.ok) return membership.error;
+      this.membership = membership.value;
+    }
     const count = reader.u32();
     if (reader.failed || count > sessionsMax) return 'its head is out of bounds';
     this.schedule = { op, bytes };

@@ -1,10 +1,10 @@
-import { assert, type CheckpointRef, checkpointIntervalBytes, op as toOp, type PrepareHeader } from '@kimberlite/base';
+import { assert, type CheckpointRef, checkpointIntervalBytes, op as toOp, type PrepareHeader, replicasMax } from '@kimberlite/base';
 import { type CheckpointContent, type CheckpointSchedule, copySessions, encodeContent } from './checkpoint-content.ts';
 import { checkpointsKept } from './durable-codec.ts';
 import type { CheckpointMark } from './durable-state.ts';
 import { startPrepares } from './pipeline.ts';
 import { sizeOf, withReplica } from './quorum.ts';
-import { isDurableAt, type Replica } from './replica.ts';
+import { isDurableAt, isVoter, type Replica } from './replica.ts';
 import { armTimer, disarm } from './send.ts';
 import { flush } from './superblock.ts';
 import { jittered } from './timeouts.ts';
@@ -51,9 +51,8 @@ export function createCheckpointing<S>(options: {
   readonly interval: number;
   readonly refs: readonly CheckpointRef[];
   readonly stable: CheckpointMark | null;
-  readonly replicaCount: number;
 }): Checkpointing<S> {
-  const { interval, refs, stable, replicaCount } = options;
+  const { interval, refs, stable } = options;
   return {
     interval,
     schedule: { op: 0, bytes: 0 },
@@ -65,7 +64,7 @@ export function createCheckpointing<S>(options: {
     damaged: new Set(),
     stable,
     served: [],
-    reported: Array.from({ length: replicaCount }, () => []),
+    reported: Array.from({ length: replicasMax }, () => []),
     trimmed: lowestKept(refs, stable),
     primaryTrimmed: 0,
   };
@@ -116,8 +115,8 @@ function capture<S>(r: Replica<S>, header: PrepareHeader): void {
   // Passed again while the log is replayed: written again only if what is there is damaged.
   if (newest !== undefined && header.op <= newest.header.op && !isDamagedAt(r, header.op)) return;
   if (c.waiting !== null) r.mark('checkpoint-overtaken');
-  const { living } = r.members;
-  c.waiting = { header, state: r.state, sessions: copySessions(r.sessions), schedule: c.schedule, living };
+  const { living, applied: membership } = r.members;
+  c.waiting = { header, state: r.state, sessions: copySessions(r.sessions), schedule: c.schedule, living, membership };
   writeNext(r);
 }
 
@@ -205,6 +204,7 @@ export function onCheckpointDurable<S>(r: Replica<S>): void {
 export function report<S>(r: Replica<S>, from: number, mark: CheckpointMark | null): void {
   const c = r.checkpointing;
   const before = c.reported[from];
+  if (!isVoter(r, from)) return;
   if (mark === null || before === undefined || before[0]?.checksum === mark.checksum) return;
   const kept = [mark, ...before.filter(({ op }) => op < mark.op)].slice(0, marksKept);
   c.reported = c.reported.map((marks, replica) => (replica === from ? kept : marks));

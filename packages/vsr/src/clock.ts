@@ -1,7 +1,7 @@
 import { timestamp } from '@kimberlite/base';
 import type { PingMessage, PongMessage } from './message.ts';
-import type { Replica } from './replica.ts';
-import { broadcast, send, setTimer } from './send.ts';
+import { isVoter, type Replica } from './replica.ts';
+import { broadcast, hasPeers, send, setTimer } from './send.ts';
 
 // Clock agreement: offsets sampled by ping and pong, and the interval that most clocks share (Marzullo's algorithm).
 
@@ -59,7 +59,9 @@ export function clockVerdict<S>(r: Replica<S>): ClockVerdict {
   const toleranceUs = (r.timing.clockToleranceMs * 1000) / 2;
   const own = around(r.realtime - r.now, toleranceUs);
   const peers: Interval[] = [];
-  for (const [, sample] of r.samples) {
+  for (const [replica, sample] of r.samples) {
+    // Standbys have no say in what time it is.
+    if (!isVoter(r, replica)) continue;
     if (r.now - sample.takenUs > r.timing.clockSampleLifeMs * 1000) continue;
     peers.push(around(sample.offsetUs, sample.errorUs + toleranceUs));
   }
@@ -92,7 +94,7 @@ export function clockOffsetUs<S>(r: Replica<S>): number | null {
 }
 
 export function onPingTimer<S>(r: Replica<S>): void {
-  if (r.replicaCount === 1) return;
+  if (!hasPeers(r)) return;
   broadcast(r, { type: 'ping', from: r.self, sentAtUs: r.now });
   const agreed = clockVerdict(r).type === 'agreed';
   setTimer(r, 'ping', agreed ? r.timing.pingMs : r.timing.pingUnsynchronizedMs);

@@ -10,6 +10,9 @@ export function cloneReplica<S>(r: Replica<S>): Replica<S> {
     members: {
       ...r.members,
       fences: new Map(r.members.fences),
+      boundaries: new Set(r.members.boundaries),
+      heard: new Map(r.members.heard),
+      changing: r.members.changing === null ? null : { ...r.members.changing },
       replacing: r.members.replacing === null ? null : { ...r.members.replacing },
     },
     log: new Map(r.log),

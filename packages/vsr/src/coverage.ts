@@ -76,6 +76,13 @@ export const replicaMarks = [
   'fenced',
   'dead-incarnation-unheard',
   'restarted-without-memory',
+  // From one group to the next.
+  'epoch-entered',
+  'epoch-told-by-another',
+  'old-epoch-answered',
+  'whole-for-its-epoch',
+  'left-the-group',
+  'removed',
   // Slots and repair.
   'write-waits-its-turn',
   'written-but-unwanted',

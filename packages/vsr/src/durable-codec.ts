@@ -2,30 +2,28 @@ import {
   type CheckpointRef,
   checkpointIntervalOpsDefault,
   type Checksum,
-  type ClusterId,
   err,
   FixedReader,
   FixedWriter,
   ok,
   type Op,
   op,
-  type PrepareHeader,
   pipelineMax,
   type Result,
-  type Timestamp,
   type View,
   view,
 } from '@kimberlite/base';
 import type { CheckpointMark, DurableState, DurableSuffixEntry } from './durable-state.ts';
+import { encodeMembership, epochOf, firstViewOf, headerBytes, type Membership, readHeader, readMembership, writeHeader } from './group.ts';
 
 // The replica's part of the superblock, in bytes. The superblock itself carries the checksum.
 // view u64 · log view u64 · commit u64 · checkpoint u64 · P u32 · count u32, then per entry
 // op u64 · flags u8 (1: id, 2: header) · id 16 · header 92.
 // Then, unless it was written before there were checkpoints: interval u32 · stable op u64, checksum 16 (0: none) ·
 // incarnation u32 · replaced u8 · count u8, then per checkpoint header 92 · content bytes u64 · checksum 16.
+// Then, unless the group is the founding one: the membership, as in group.ts.
 
 const headBytes = 8 * 4 + 4 + 4;
-const headerBytes = 16 + 16 + 8 + 8 + 16 + 8 + 4 + 16;
 const entryBytes = 8 + 1 + 16 + headerBytes;
 const checkpointsHeadBytes = 4 + 8 + 16 + 4 + 1 + 1;
 const checkpointBytes = headerBytes + 8 + 16;
@@ -45,6 +43,20 @@ export const initialDurableState = (checkpointInterval: number = checkpointInter
   checkpointInterval,
   incarnation: 0,
   replaced: false,
+  membership: null,
+});
+
+/** What an empty machine knows that joins as a standby: the group that it is one of. It waits for a view of that. */
+export const joiningDurableState = (options: {
+  readonly membership: Membership;
+  readonly replica: number;
+  readonly checkpointInterval?: number;
+}): DurableState => ({
+  ...initialDurableState(options.checkpointInterval),
+  view: view(firstViewOf(options.membership.group.epoch) + 1),
+  incarnation: options.membership.group.incarnations[options.replica] ?? 0,
+  replaced: true,
+  membership: options.membership,
 });
 
 /**
@@ -55,11 +67,14 @@ export const replacedDurableState = (options: {
   readonly view: number;
   readonly incarnation: number;
   readonly checkpointInterval?: number;
+  /** Null: the founding group. */
+  readonly membership?: Membership | null;
 }): DurableState => ({
   ...initialDurableState(options.checkpointInterval),
   view: view(options.view + 2),
   incarnation: options.incarnation,
   replaced: true,
+  membership: options.membership ?? null,
 });
 
 /** What a replica of a cluster knows that begins with a checkpoint: nothing but that. */
@@ -75,32 +90,12 @@ export const restoredDurableState = (ref: CheckpointRef, checkpointInterval: num
   };
 };
 
-function writeHeader(writer: FixedWriter, header: PrepareHeader | null): void {
-  if (header === null) {
-    writer.raw(new Uint8Array(headerBytes));
-    return;
-  }
-  writer.hex128(header.id).hex128(header.cluster).u64(header.op).u64(header.view).hex128(header.parent);
-  writer.u64(header.timestamp).u32(header.bodyLengthBytes).hex128(header.bodyChecksum);
-}
-
-function readHeader(reader: FixedReader): PrepareHeader {
-  return {
-    id: reader.hex128() as Checksum,
-    cluster: reader.hex128() as ClusterId,
-    op: reader.u64() as Op,
-    view: reader.u64() as View,
-    parent: reader.hex128() as Checksum,
-    timestamp: reader.u64() as Timestamp,
-    bodyLengthBytes: reader.u32(),
-    bodyChecksum: reader.hex128() as Checksum,
-  };
-}
-
 export function encodeDurableState(state: DurableState): Uint8Array {
   const { checkpoints, stable } = state;
   const checkpointsBytes = checkpointsHeadBytes + checkpoints.length * checkpointBytes;
-  const writer = new FixedWriter(headBytes + state.suffix.length * entryBytes + checkpointsBytes);
+  const membership = state.membership === null ? new Uint8Array(0) : encodeMembership(state.membership);
+  const fixedBytes = headBytes + state.suffix.length * entryBytes + checkpointsBytes;
+  const writer = new FixedWriter(fixedBytes + membership.length);
   writer.u64(state.view).u64(state.logView).u64(state.commit).u64(state.checkpoint);
   writer.u32(pipelineMax).u32(state.suffix.length);
   for (const entry of state.suffix) {
@@ -119,7 +114,7 @@ export function encodeDurableState(state: DurableState): Uint8Array {
     writeHeader(writer, header);
     writer.u64(contentBytes).hex128(checksum);
   }
-  return writer.bytes;
+  return writer.raw(membership).bytes;
 }
 
 type Checkpoints = Pick<DurableState, 'checkpoints' | 'stable' | 'checkpointInterval' | 'incarnation' | 'replaced'>;
@@ -181,9 +176,14 @@ export function decodeDurableState(bytes: Uint8Array): Result<DurableState, stri
     suffix.push(entry);
   }
   const checkpoints = readCheckpoints(reader);
+  if (!reader.failed && !checkpoints.ok) return checkpoints;
+  const membership = reader.remaining === 0 ? ok(null) : readMembership(reader);
   if (reader.failed || reader.remaining !== 0) return err('wrong length');
   if (!checkpoints.ok) return checkpoints;
+  if (!membership.ok) return membership;
   if (logView > stateView) return err('log view above view');
   if (checkpoint !== (checkpoints.value.checkpoints[0]?.header.op ?? 0)) return err('another newest checkpoint');
-  return ok({ view: stateView, logView, commit, checkpoint, suffix, ...checkpoints.value });
+  const epoch = membership.value?.group.epoch ?? 0;
+  if (epochOf(stateView) !== epoch) return err(`a view of another epoch than the group's`);
+  return ok({ view: stateView, logView, commit, checkpoint, suffix, ...checkpoints.value, membership: membership.value });
 }

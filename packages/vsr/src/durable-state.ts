@@ -1,4 +1,5 @@
 import type { CheckpointRef, Checksum, Op, PrepareHeader, View } from '@kimberlite/base';
+import type { Membership } from './group.ts';
 
 /** One id of the suffix as the superblock keeps it. */
 export interface DurableSuffixEntry {
@@ -35,4 +36,6 @@ export interface DurableState {
   readonly incarnation: number;
   /** It came back without its memory and has no checkpoint yet: it acknowledges nothing, and applies nothing. */
   readonly replaced: boolean;
+  /** Who the cluster is, in the epoch of `view`. Null: as founded. */
+  readonly membership: Membership | null;
 }

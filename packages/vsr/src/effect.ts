@@ -11,13 +11,14 @@ import type {
 import type { ClientReply } from './client.ts';
 import type { DurableState } from './durable-state.ts';
 import type { TimerName } from './event.ts';
+import type { Membership } from './group.ts';
 import type { Message } from './message.ts';
 
 /** What a step asks the host to do. The order of a list carries no meaning a shell must keep. */
 export type Effect =
   | { readonly type: 'send-message'; readonly to: ReplicaId; readonly message: Message }
-  /** To every other replica. */
-  | { readonly type: 'broadcast'; readonly message: Message }
+  /** The same to each of them. */
+  | { readonly type: 'broadcast'; readonly to: readonly ReplicaId[]; readonly message: Message }
   | { readonly type: 'set-timer'; readonly timer: TimerName; readonly delayMs: number }
   | { readonly type: 'cancel-timer'; readonly timer: TimerName }
   /** Answered by `log-written` once the prepare is on stable storage. */
@@ -64,8 +65,25 @@ export type Effect =
       readonly type: 'member-replaced';
       readonly ticket: number;
       readonly result:
-        | { readonly ok: true; readonly incarnation: number; readonly view: number }
+        | {
+            readonly ok: true;
+            readonly incarnation: number;
+            readonly view: number;
+            readonly membership: Membership | null;
+          }
         | { readonly ok: false; readonly reason: string };
     }
+  /** What became of `change-members`. The membership is that of the next epoch, which begins now. */
+  | {
+      readonly type: 'members-changed';
+      readonly ticket: number;
+      readonly result:
+        | { readonly ok: true; readonly membership: Membership }
+        | { readonly ok: false; readonly reason: string };
+    }
+  /** Whom to be connected to from now on. */
+  | { readonly type: 'group-changed'; readonly membership: Membership }
+  /** This replica is no member any more, and a quorum of those that are can do without it. `stopped` follows. */
+  | { readonly type: 'removed' }
   /** The hand-over asked for by `stop` is done. Always the last effect there is. */
   | { readonly type: 'stopped' };

@@ -6,10 +6,13 @@ export {
   decodeDurableState,
   encodeDurableState,
   initialDurableState,
+  joiningDurableState,
   replacedDurableState,
   restoredDurableState,
 } from './durable-codec.ts';
-export { systemClient } from './members.ts';
+export { type Group, foundingGroup, membersOf, type Membership, epochOf } from './group.ts';
+export type { MemberChange } from './reconfiguration.ts';
+export { systemClient } from './system-op.ts';
 export type * from './durable-state.ts';
 export type * from './effect.ts';
 export type * from './event.ts';

@@ -1,9 +1,10 @@
 import { type Checksum, op as toOp, type Prepare, view as toView } from '@kimberlite/base';
-import { noteFence } from './members.ts';
+import { noteSystemOp } from './members.ts';
 import { send } from './send.ts';
 import { keepWritten } from './checkpoint.ts';
 import { commitByAcks, countAck } from './commit.ts';
-import { bodyAt, idAt, isDurableAt, isNormalPrimary, primaryOf, type Replica, setEntry, slotAt } from './replica.ts';
+import { isWhole, noteWhole } from './epoch.ts';
+import { bodyAt, idAt, isDurableAt, isNormalPrimary, isVoter, primaryOf, type Replica, setEntry, slotAt } from './replica.ts';
 
 // Getting prepares onto the disk, and acknowledging them once they are there.
 
@@ -22,7 +23,7 @@ export function takeBody<S>(r: Replica<S>, prepare: Prepare): void {
   const { header } = prepare;
   setEntry(r, header.op, header.id, header);
   r.bodies.set(header.op, prepare);
-  noteFence(r, prepare);
+  noteSystemOp(r, prepare);
   r.fetches.delete(header.op);
   writeBody(r, header.op);
 }
@@ -64,6 +65,7 @@ export function onLogWritten<S>(r: Replica<S>, op: number, id: Checksum): void {
   }
   r.damaged.delete(op);
   keepWritten(r);
+  noteWhole(r);
   acknowledge(r, op);
   forgetApplied(r, op);
   forgetAhead(r, op);
@@ -73,6 +75,7 @@ export function onLogWritten<S>(r: Replica<S>, op: number, id: Checksum): void {
 export function acknowledge<S>(r: Replica<S>, op: number): void {
   // Until a fetched checkpoint is durable, this replica's acks mean nothing.
   if (r.status !== 'normal' || r.syncing !== null || op > r.head || !isDurableAt(r, op)) return;
+  if (!isVoter(r) || !isWhole(r)) return;
   const id = idAt(r, op);
   if (id === null) return;
   if (isNormalPrimary(r)) {

@@ -1,5 +1,6 @@
 import type { CheckpointRef, Checksum, Op, Prepare, PrepareHeader, ReplicaId, Timestamp, View } from '@kimberlite/base';
 import type { CheckpointMark } from './durable-state.ts';
+import type { Membership } from './group.ts';
 
 // Messages between replicas. `view` is always the sender's durable view, except in repair messages,
 // which carry none: a prepare is asked for and accepted by (op, id) alone.
@@ -63,6 +64,8 @@ export interface HeartbeatOkMessage extends Envelope {
   readonly number: number;
   readonly round: number;
   readonly commit: Op;
+  /** Highest op executed here; 0 while a checkpoint is fetched. */
+  readonly applied: Op;
   /** The newest durable one. Null: none, or it cannot be read, or another is being fetched. */
   readonly checkpoint: CheckpointMark | null;
   readonly report: StateReport | null;
@@ -184,6 +187,13 @@ export interface CheckpointPartMessage {
   readonly bytes: Uint8Array | null;
 }
 
+/** The epoch that the receiver spoke for is over: this is the group, and the op that made it, which is committed. */
+export interface NewEpochMessage {
+  readonly type: 'new-epoch';
+  readonly from: ReplicaId;
+  readonly membership: Membership;
+}
+
 export type Message =
   | PrepareMessage
   | PrepareOkMessage
@@ -202,6 +212,7 @@ export type Message =
   | RequestCheckpointMessage
   | CheckpointOfferMessage
   | RequestCheckpointPartMessage
-  | CheckpointPartMessage;
+  | CheckpointPartMessage
+  | NewEpochMessage;
 
 export type MessageType = Message['type'];

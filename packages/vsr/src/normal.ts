@@ -15,11 +15,13 @@ import {
   isDurableAt,
   isNormalBackup,
   isNormalPrimary,
+  isSoleVoter,
+  isVoter,
   primaryOf,
   type Replica,
   setEntry,
 } from './replica.ts';
-import { armTimer, broadcast, disarm, otherReplicas, send, setTimer } from './send.ts';
+import { armTimer, broadcast, disarm, hasPeers, otherReplicas, send, setTimer } from './send.ts';
 import { watchForTrimmedLog } from './state-sync.ts';
 import { backedOff, heartbeatTimeoutMs, jittered } from './timeouts.ts';
 import { askForStartView, setHeartbeatTimeout, voteToLeave } from './view-change.ts';
@@ -120,6 +122,7 @@ export function onHeartbeat<S>(r: Replica<S>, m: HeartbeatMessage): void {
     number: m.number,
     round: r.roundSeen,
     commit: toOp(r.commit),
+    applied: toOp(r.syncing === null && r.stateLoaded ? r.applied : 0),
     checkpoint: reportedMark(r),
     report: r.report,
   });
@@ -151,6 +154,9 @@ export function onPrepareOk<S>(r: Replica<S>, m: PrepareOkMessage): void {
 }
 
 export function onHeartbeatOk<S>(r: Replica<S>, m: HeartbeatOkMessage): void {
+  if (!isVoter(r, m.from) && isNormalPrimary(r) && m.view === r.view) {
+    r.members.heard.set(m.from, { atUs: r.now, applied: m.applied });
+  }
   if (!hearBackup(r, m.from, m.view)) return;
   report(r, m.from, m.checkpoint);
   onRoundEcho(r, m.from, m.round);
@@ -158,7 +164,7 @@ export function onHeartbeatOk<S>(r: Replica<S>, m: HeartbeatOkMessage): void {
 
 /** Notes that a replica in this view can be heard. False when the message is of no use to this primary (pitfall 12). */
 export function hearBackup<S>(r: Replica<S>, from: number, view: number): boolean {
-  if (!isNormalPrimary(r) || view !== r.view || from === r.self) return false;
+  if (!isNormalPrimary(r) || view !== r.view || from === r.self || !isVoter(r, from)) return false;
   r.heardUs[from] = r.now;
   if (r.silent && heardSince(r, r.now - r.timing.abdicateMs * 1000) >= r.quorums.replication) {
     r.mark('heard-again');
@@ -176,7 +182,7 @@ const heardSince = <S>(r: Replica<S>, sinceUs: number): number =>
   1 + r.heardUs.filter((atUs, replica) => replica !== r.self && atUs > 0 && atUs >= sinceUs).length;
 
 export function sendHeartbeat<S>(r: Replica<S>): void {
-  if (r.silent || r.replicaCount === 1 || clockVerdict(r).type === 'outvoted') return;
+  if (r.silent || !hasPeers(r) || clockVerdict(r).type === 'outvoted') return;
   r.heartbeatNumber++;
   broadcast(r, {
     type: 'heartbeat',
@@ -243,7 +249,7 @@ function resendPrepares<S>(r: Replica<S>): void {
 const waits = <S>(r: Replica<S>): boolean => r.head > r.commit || r.confirmedRound < r.startedRound;
 
 export function watchWaiting<S>(r: Replica<S>): void {
-  if (!isNormalPrimary(r) || r.replicaCount === 1) return;
+  if (!isNormalPrimary(r) || isSoleVoter(r)) return;
   if (!waits(r)) {
     r.waitingSinceUs = null;
     return;

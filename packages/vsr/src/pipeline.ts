@@ -19,11 +19,12 @@ import { checkpointsLag } from './checkpoint.ts';
 import type { ClientRequest, RefusalReason } from './client.ts';
 import { clockVerdict, nextTimestamp } from './clock.ts';
 import { takeBody } from './log-writes.ts';
-import { systemClient, takeSystemOp } from './members.ts';
+import { epochEnds, takeSystemOp } from './members.ts';
 import { watchWaiting } from './normal.ts';
 import { type Admission, headId, isNormalPrimary, type Replica, setEntry } from './replica.ts';
 import { armTimer, broadcast, notify, refuseRequest } from './send.ts';
 import { sessionFacts, sessionRow } from './sessions.ts';
+import { systemClient } from './system-op.ts';
 import { jittered } from './timeouts.ts';
 
 // The primary's intake: session checks, the queue, batches, and the bound on what is in flight (section 4.1).
@@ -156,7 +157,7 @@ function raiseNext<S>(r: Replica<S>, admission: Admission, floor: number): void 
 
 /** Starts prepares while there is room: at once when idle, in ever larger batches when busy. */
 export function startPrepares<S>(r: Replica<S>): void {
-  while (isNormalPrimary(r) && r.serving && hasWork(r) && r.head - r.commit < pipelineMax && !checkpointsLag(r)) {
+  while (mayPrepare(r) && hasWork(r)) {
     const timestamp = nextTimestamp(r);
     if (timestamp === null) return refuseQueued(r, 'clock-unsynchronized');
     const system = takeSystemOp(r, r.head + 1);
@@ -165,6 +166,9 @@ export function startPrepares<S>(r: Replica<S>): void {
     sendPrepare(r, makePrepare(fields, r.hasher));
   }
 }
+
+const mayPrepare = <S>(r: Replica<S>): boolean =>
+  isNormalPrimary(r) && r.serving && r.head - r.commit < pipelineMax && !checkpointsLag(r) && !epochEnds(r);
 
 const hasWork = <S>(r: Replica<S>): boolean => r.queue.length > 0 || r.members.queue.length > 0;
 

@@ -3,7 +3,7 @@ import type { ClientQuery, ClientRequest, RefusalReason } from './client.ts';
 import { sendHeartbeat, watchWaiting } from './normal.ts';
 import { startPrepares, openAdmission, whyNotServing } from './pipeline.ts';
 import { type Captured, isNormalPrimary, type Replica, type WaitingQuery } from './replica.ts';
-import { armTimer, disarm, notify, refuseQuery } from './send.ts';
+import { armTimer, disarm, hasPeers, notify, refuseQuery } from './send.ts';
 
 // Queries (Table F): linearizable without a log write, by a confirmation round that starts after the query arrived.
 
@@ -90,7 +90,7 @@ export function startRound<S>(r: Replica<S>): void {
   r.startedRound = r.nextRound;
   r.nextRound++;
   r.rounds[r.self] = r.startedRound;
-  if (r.replicaCount > 1) sendHeartbeat(r);
+  if (hasPeers(r)) sendHeartbeat(r);
   watchWaiting(r);
   confirmRounds(r);
 }

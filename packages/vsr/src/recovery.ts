@@ -4,7 +4,7 @@ import { onPingTimer } from './clock.ts';
 import { extendLinks } from './repair.ts';
 import { beginLoading } from './state-load.ts';
 import { beginSync } from './state-sync.ts';
-import { dropEntry, emptySlot, idAt, isPrimary, type Replica, setEntry } from './replica.ts';
+import { dropEntry, emptySlot, idAt, isPrimary, isSoleVoter, type Replica, setEntry } from './replica.ts';
 import { setTimer } from './send.ts';
 import { heartbeatTimeoutMs, jittered } from './timeouts.ts';
 import { askForStartView, becomeNormal, enterView, sendDoViewChange, setHeartbeatTimeout } from './view-change.ts';
@@ -51,7 +51,7 @@ export function onStart<S>(r: Replica<S>): void {
   loadLog(r);
   const headCertain = r.recovered.headCertain && r.log.has(r.head);
   const settled = r.view === r.logView;
-  const facts: RestartFacts = { alone: r.replicaCount === 1, settled, headCertain, primary: isPrimary(r) };
+  const facts: RestartFacts = { alone: isSoleVoter(r), settled, headCertain, primary: isPrimary(r) };
   const row = restartTable.find((candidate) => candidate.matches(facts));
   assert(row !== undefined, 'Table E is total');
   onPingTimer(r);

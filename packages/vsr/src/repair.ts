@@ -1,7 +1,7 @@
 import { assert, type Checksum, op as toOp, type Prepare, type PrepareHeader } from '@kimberlite/base';
 import { advanceApply } from './apply.ts';
 import { takeBody, writeBody } from './log-writes.ts';
-import { noteFence } from './members.ts';
+import { noteSystemOp } from './members.ts';
 import type { HeadersMessage, RepairPrepareMessage, RequestHeadersMessage, RequestPrepareMessage } from './message.ts';
 import { hasReplica, withReplica } from './quorum.ts';
 import {
@@ -10,6 +10,7 @@ import {
   idAt,
   isDurableAt,
   isOnDisk,
+  isSoleVoter,
   type LogRead,
   primaryOf,
   type Replica,
@@ -96,7 +97,7 @@ const missesMax = 3;
 /** The next peer to ask: first whoever is known to have it, then the others in turn, the fastest first. */
 function peerFor<S>(r: Replica<S>, attempts: number, first: readonly number[] = []): number {
   const speed = (peer: number): number => r.samples.get(peer)?.errorUs ?? Number.MAX_SAFE_INTEGER;
-  const rest = otherReplicas(r).filter((peer) => !first.includes(peer));
+  const rest = [...otherReplicas(r), ...r.members.former].filter((peer) => !first.includes(peer));
   const order = [...first, ...rest.sort((a, b) => speed(a) - speed(b) || a - b)];
   const answering = order.filter((peer) => (r.misses[peer] ?? 0) < missesMax);
   const choice = answering.length > 0 ? answering : order;
@@ -143,7 +144,7 @@ function fetchBody<S>(r: Replica<S>, op: number, load: Map<number, number>): voi
     if (op > r.commit) readOwn(r, op, id);
     return;
   }
-  if (r.replicaCount === 1) throw new Error(`op ${op} is missing, and there is no other replica to repair it from`);
+  if (isSoleVoter(r)) throw new Error(`op ${op} is missing, and there is no other replica to repair it from`);
   const pending = r.fetches.get(op);
   const same = pending !== undefined && pending.id === id;
   if (same && !isLate(r, pending.sentUs)) return;
@@ -222,7 +223,7 @@ function keepRead<S>(r: Replica<S>, prepare: Prepare): void {
   if (header.op <= r.applied || idAt(r, header.op) !== header.id) return;
   setEntry(r, header.op, header.id, header);
   r.bodies.set(header.op, prepare);
-  noteFence(r, prepare);
+  noteSystemOp(r, prepare);
   extendLinks(r);
 }
 
@@ -234,7 +235,7 @@ function onUnreadable<S>(r: Replica<S>, op: number, id: Checksum): void {
   // No longer intact: its name will not make it durable any more.
   if (slot.found?.id === id) r.slots.set(op, { durable: null, writing: slot.writing, faulty: true });
   if (slot.durable !== id) return;
-  if (r.replicaCount === 1) throw new Error(`op ${op} cannot be read, and there is no other replica to repair it from`);
+  if (isSoleVoter(r)) throw new Error(`op ${op} cannot be read, and there is no other replica to repair it from`);
   r.mark('unreadable-at-runtime');
   r.slots.set(op, { ...slot, durable: null, faulty: true });
   if (op <= r.applied) r.damaged.add(op);

@@ -100,14 +100,16 @@ export function createReplay<S>({ cluster, hasher, stateMachine, checkpointInter
   };
   const content = (): Iterable<Uint8Array> => {
     const { state, sessions, members, checkpointing } = r;
-    return encodeContent({ state, sessions, living: members.living, schedule: checkpointing.schedule }, stateMachine);
+    const { living, applied: membership } = members;
+    return encodeContent({ state, sessions, living, membership, schedule: checkpointing.schedule }, stateMachine);
   };
   const foundation = (other: ClusterId): Foundation => {
     const parent = '0'.repeat(32);
     const fields = { cluster: other, op: r.applied, view: 0, parent, timestamp: r.appliedTimestamp };
     const { header } = makePrepare({ ...fields, body: new Uint8Array(0) }, hasher);
     const schedule = { op: r.applied, bytes: 0 };
-    const first = { state: r.state, sessions: new Map(), living: r.members.living.map(() => 0), schedule };
+    const living = r.members.living.map(() => 0);
+    const first = { state: r.state, sessions: new Map(), living, membership: null, schedule };
     return { header, content: () => encodeContent(first, stateMachine) };
   };
   return {

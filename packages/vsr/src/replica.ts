@@ -10,6 +10,7 @@ import {
   type RecoveredLog,
   type ReplicaId,
   replicaId,
+  replicasMax,
   rootHeader,
   seedRandom,
 } from '@kimberlite/base';
@@ -20,9 +21,10 @@ import type { ReplicaMark } from './coverage.ts';
 import type { DurableState, DurableSuffixEntry } from './durable-state.ts';
 import type { Effect } from './effect.ts';
 import type { ClockReading } from './event.ts';
+import { epochOf, foundingGroup, type Group, membersOf, primaryIn, quorumsOfGroup, viewsPerEpoch } from './group.ts';
 import { createMembers, type Members } from './members.ts';
 import type { DoViewChangeMessage, PrepareMessage, StateReport } from './message.ts';
-import { type Quorums, quorumsOf, type ReplicaSet } from './quorum.ts';
+import type { Quorums, ReplicaSet } from './quorum.ts';
 import type { SessionEntry } from './sessions.ts';
 import type { Loading } from './state-load.ts';
 import type { StateMachine } from './state-machine.ts';
@@ -123,8 +125,6 @@ export interface Replica<S> {
   // What it was made with. Never changes.
   readonly cluster: ClusterId;
   readonly self: ReplicaId;
-  readonly replicaCount: number;
-  readonly quorums: Quorums;
   readonly hasher: Hasher;
   readonly machine: StateMachine<S>;
   readonly timing: Timing;
@@ -141,6 +141,12 @@ export interface Replica<S> {
   status: 'normal' | 'view-change' | 'recovering-head';
   /** Never goes back. `durable.view <= view`. */
   view: number;
+  /** Who the cluster is, in the epoch of `view`. */
+  group: Group;
+  /** The op that made the group, the last of the epoch before. Null: founded. */
+  boundary: PrepareHeader | null;
+  /** Of the group. */
+  quorums: Quorums;
   /** `logView <= view`; equal in status normal. Never goes back. */
   logView: number;
   /** Highest op of the log. `commit <= head <= commit + P`. Shrinks only when a new log view is installed. */
@@ -308,6 +314,7 @@ export interface Replica<S> {
 export interface ReplicaOptions<S> {
   readonly cluster: ClusterId;
   readonly replica: ReplicaId;
+  /** With how many the cluster was founded. */
   readonly replicaCount: number;
   readonly hasher: Hasher;
   /** For jitter. Different on every replica. */
@@ -329,7 +336,9 @@ const unheard = (): void => {};
 /** A replica that has just booted. Its first event is `start`. */
 export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
   const { durable, recovered, hasher, cluster, replicaCount } = options;
-  assert(options.replica < replicaCount, 'the replica is one of the cluster');
+  const group = durable.membership?.group ?? foundingGroup(replicaCount);
+  assert(epochOf(durable.view) === group.epoch, 'the view is of the epoch of the group');
+  assert(options.replica < (durable.membership === null ? replicaCount : replicasMax), 'the replica is one of the cluster');
   const root = rootHeader(cluster, hasher);
   const { checkpoints, stable, checkpointInterval: interval } = durable;
   // What the state goes on from, and what the log goes back to.
@@ -338,8 +347,6 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
   return {
     cluster,
     self: replicaId(options.replica),
-    replicaCount,
-    quorums: quorumsOf(replicaCount),
     hasher,
     machine: options.stateMachine,
     timing: { ...defaultTiming, ...options.timing },
@@ -348,6 +355,9 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     mark: options.mark ?? unheard,
     status: 'recovering-head',
     view: durable.view,
+    group,
+    boundary: durable.membership?.boundary ?? null,
+    quorums: quorumsOfGroup(group),
     logView: durable.logView,
     head: base.op,
     commit: base.op,
@@ -355,7 +365,7 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     appliedId: from.id,
     appliedTimestamp: from.timestamp,
     checkpoint: durable.checkpoint,
-    checkpointing: createCheckpointing({ interval, refs: checkpoints, stable, replicaCount }),
+    checkpointing: createCheckpointing({ interval, refs: checkpoints, stable }),
     suffix: durable.suffix,
     durable,
     flushing: null,
@@ -378,7 +388,7 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     queuedBytes: 0,
     admissions: new Map(),
     heartbeatNumber: 0,
-    heardUs: Array.from({ length: replicaCount }, () => 0),
+    heardUs: Array.from({ length: replicasMax }, () => 0),
     waitingSinceUs: null,
     silent: false,
     progress: { applied: 0, atUs: 0 },
@@ -387,7 +397,7 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     startedRound: 0,
     wantedRound: 0,
     confirmedRound: 0,
-    rounds: Array.from({ length: replicaCount }, () => 0),
+    rounds: Array.from({ length: replicasMax }, () => 0),
     queries: new Map(),
     querySequence: 0,
     queriesAfter: new Map(),
@@ -410,10 +420,10 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     damaged: new Set(),
     fetches: new Map(),
     headerFetch: null,
-    misses: Array.from({ length: replicaCount }, () => 0),
+    misses: Array.from({ length: replicasMax }, () => 0),
     reads: new Map(),
     walks: new Map(),
-    members: createMembers(durable.incarnation),
+    members: createMembers(durable.incarnation, group.epoch),
     stateLoaded: checkpoints.length === 0 && !durable.replaced,
     loading: null,
     syncing: null,
@@ -442,7 +452,13 @@ export const readClock = <S>(r: Replica<S>, clock: ClockReading): void => {
   r.realtime = clock.realtimeUs;
 };
 
-export const primaryOf = <S>(r: Replica<S>, view: number): ReplicaId => replicaId(view % r.replicaCount);
+/** Of a view of the current epoch; for one of an earlier epoch, whoever begins the current one. */
+export const primaryOf = <S>(r: Replica<S>, view: number): ReplicaId =>
+  replicaId(primaryIn(r.group, epochOf(view) < r.group.epoch ? r.group.epoch * viewsPerEpoch : view));
+export const isVoter = <S>(r: Replica<S>, replica: number = r.self): boolean => r.group.voters.includes(replica);
+export const isMember = <S>(r: Replica<S>, replica: number = r.self): boolean => membersOf(r.group).includes(replica);
+/** No other replica has a say. */
+export const isSoleVoter = <S>(r: Replica<S>): boolean => isVoter(r) && r.group.voters.length === 1;
 export const isPrimary = <S>(r: Replica<S>): boolean => primaryOf(r, r.view) === r.self;
 export const isNormalPrimary = <S>(r: Replica<S>): boolean => r.status === 'normal' && isPrimary(r);
 export const isNormalBackup = <S>(r: Replica<S>): boolean => r.status === 'normal' && !isPrimary(r);
@@ -471,6 +487,7 @@ export const bodyAt = <S>(r: Replica<S>, op: number): Prepare | null => r.bodies
 export function setEntry<S>(r: Replica<S>, op: number, id: Checksum, header: PrepareHeader | null): void {
   const body = r.bodies.get(op);
   if (body !== undefined && body.header.id !== id) r.bodies.delete(op);
+  if (r.log.get(op)?.id !== id) forgetSystemOp(r, op);
   const found = recognize(r, op, id);
   const known = header ?? (body?.header.id === id ? body.header : found);
   r.log.set(op, { id, header: known });
@@ -498,5 +515,11 @@ export function dropEntry<S>(r: Replica<S>, op: number): void {
   r.bodies.delete(op);
   r.unwritten.delete(op);
   r.fetches.delete(op);
+  forgetSystemOp(r, op);
+}
+
+/** What the op there said of the members holds no more: another takes its place, or none. */
+function forgetSystemOp<S>(r: Replica<S>, op: number): void {
   r.members.fences.delete(op);
+  r.members.boundaries.delete(op);
 }

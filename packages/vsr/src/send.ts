@@ -11,6 +11,7 @@ import {
 } from '@kimberlite/base';
 import type { ClientReply, Refusal, RefusalReason } from './client.ts';
 import type { TimerName } from './event.ts';
+import { membersOf } from './group.ts';
 import type { Message } from './message.ts';
 import { primaryOf, type Replica } from './replica.ts';
 
@@ -21,7 +22,8 @@ export function send<S>(r: Replica<S>, to: number, message: Message): void {
 }
 
 export function broadcast<S>(r: Replica<S>, message: Message): void {
-  if (r.replicaCount > 1) r.out.push({ type: 'broadcast', message });
+  const to = otherReplicas(r);
+  if (to.length > 0) r.out.push({ type: 'broadcast', to, message });
 }
 
 export function setTimer<S>(r: Replica<S>, timer: TimerName, delayMs: number): void {
@@ -80,7 +82,10 @@ export function refuseQuery<S>(
   notify(r, query.client, { type: 'query-refused', query: query.query, refusal: refusal(r, reason) });
 }
 
+/** The others of the group, standbys included. */
 export const otherReplicas = <S>(r: Replica<S>): readonly ReplicaId[] =>
-  Array.from({ length: r.replicaCount }, (_, i) => replicaId(i)).filter((i) => i !== r.self);
+  membersOf(r.group).flatMap((i) => (i === r.self ? [] : [replicaId(i)]));
+
+export const hasPeers = <S>(r: Replica<S>): boolean => otherReplicas(r).length > 0;
 
 export { sessionNumber, toOp, toView };

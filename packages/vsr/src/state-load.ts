@@ -2,7 +2,7 @@ import { assert, type CheckpointRef, checkpointParts, type ReplicaId } from '@ki
 import { advanceApply } from './apply.ts';
 import { type CheckpointContent, ContentDecoder } from './checkpoint-content.ts';
 import { extendLinks } from './repair.ts';
-import type { Replica } from './replica.ts';
+import { isSoleVoter, type Replica } from './replica.ts';
 import { send } from './send.ts';
 import type { StateDecoder } from './state-machine.ts';
 import { beginSync, onContentDamaged, onContentLoaded } from './state-sync.ts';
@@ -95,6 +95,7 @@ export function adopt<S>(r: Replica<S>, ref: CheckpointRef, content: CheckpointC
   for (const { outcomeBytes } of r.sessions.values()) r.outcomeBytes += outcomeBytes;
   r.checkpointing.schedule = content.schedule;
   r.members.living = r.members.living.map((known, replica) => Math.max(known, content.living[replica] ?? 0));
+  r.members.applied = content.membership;
   r.applied = header.op;
   r.appliedId = header.id;
   r.appliedTimestamp = header.timestamp;
@@ -114,7 +115,7 @@ function fail<S>(r: Replica<S>, loading: Loading<S>): void {
     setApplied(r, older);
     return beginLoading(r, older, 'boot');
   }
-  if (r.replicaCount === 1) {
+  if (isSoleVoter(r)) {
     throw new Error(
       `the checkpoint at op ${loading.ref.header.op} is damaged, and there is neither another nor another replica`,
     );

@@ -326,7 +326,7 @@ function dropBelow<S>(r: Replica<S>, { header }: CheckpointRef): void {
   const low = header.op;
   for (const map of [r.log, r.slots, r.bodies, r.fetches, r.members.fences])
     for (const op of map.keys()) if (op <= low) map.delete(op);
-  for (const set of [r.unwritten, r.damaged]) for (const op of set) if (op <= low) set.delete(op);
+  for (const set of [r.unwritten, r.damaged, r.members.boundaries]) for (const op of set) if (op <= low) set.delete(op);
   r.log.set(low, { id: header.id, header });
   r.slots.set(low, { durable: header.id, writing: null, faulty: false });
   r.logLow = low;

@@ -1,11 +1,14 @@
-import { unreachable } from '@kimberlite/base';
+import { replicasMax, unreachable } from '@kimberlite/base';
 import { onCheckpointTimer, onCheckpointWritten } from './checkpoint.ts';
 import { onPing, onPingTimer, onPong } from './clock.ts';
 import type { Effect } from './effect.ts';
 import type { ClockReading, Event, TimerName } from './event.ts';
 import { checkInvariants } from './invariants.ts';
 import { onLogWritten } from './log-writes.ts';
+import { answerOldEpoch, askForEpoch, enterNextEpoch, onNewEpoch } from './epoch.ts';
+import { epochOf } from './group.ts';
 import { isDead, onReplaceMember } from './members.ts';
+import { onChangeMembers } from './reconfiguration.ts';
 import type { Message } from './message.ts';
 import {
   onAbdicateTimer,
@@ -62,6 +65,7 @@ export function step<S>(replica: Replica<S>, event: Event, clock: ClockReading):
   readClock(replica, clock);
   replica.out = [];
   onEvent(replica, event);
+  enterNextEpoch(replica);
   watchWaiting(replica);
   checkInvariants(replica);
   if (replica.stopped) replica.out.push({ type: 'stopped' });
@@ -98,6 +102,8 @@ function onEvent<S>(r: Replica<S>, event: Event): void {
       return onCheckpointPartStored(r, event.checksum, event.part, event.stored);
     case 'replace-member':
       return onReplaceMember(r, event.replica, event.ticket);
+    case 'change-members':
+      return onChangeMembers(r, event.change, event.ticket, event.dryRun);
     case 'transfer':
       return onTransfer(r);
     case 'stop':
@@ -108,8 +114,13 @@ function onEvent<S>(r: Replica<S>, event: Event): void {
 }
 
 function onMessage<S>(r: Replica<S>, m: Message, incarnation: number): void {
-  if (m.from === r.self || m.from >= r.replicaCount) return;
+  if (m.from === r.self || m.from >= replicasMax) return;
   if (isDead(r, m.from, incarnation)) return r.mark('dead-incarnation-unheard');
+  if ('view' in m) {
+    const epoch = epochOf(m.view);
+    if (epoch < r.group.epoch) return answerOldEpoch(r, m.from);
+    if (epoch > r.group.epoch) return askForEpoch(r, m.from);
+  }
   switch (m.type) {
     case 'prepare':
       return onPrepare(r, m);
@@ -147,6 +158,8 @@ function onMessage<S>(r: Replica<S>, m: Message, incarnation: number): void {
       return onRequestCheckpointPart(r, m);
     case 'checkpoint-part':
       return onCheckpointPart(r, m);
+    case 'new-epoch':
+      return onNewEpoch(r, m);
     default:
       return unreachable(m);
   }

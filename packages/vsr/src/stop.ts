@@ -1,5 +1,5 @@
 import { refuseQueued } from './pipeline.ts';
-import { isNormalPrimary, type Replica } from './replica.ts';
+import { isNormalPrimary, isSoleVoter, type Replica } from './replica.ts';
 import { setTimer } from './send.ts';
 import { voteToLeave } from './view-change.ts';
 
@@ -21,13 +21,13 @@ export function handOver<S>(r: Replica<S>): void {
   if (r.now >= r.stopDeadlineUs) return emitStopped(r);
   setTimer(r, 'stop', r.timing.voteResendMs);
   if (!isNormalPrimary(r) || r.head > r.commit) return;
-  if (r.replicaCount === 1) return emitStopped(r);
+  if (isSoleVoter(r)) return emitStopped(r);
   voteToLeave(r);
 }
 
 /** Asked once: whoever wants it may see that nothing came of it, and ask again. */
 export function onTransfer<S>(r: Replica<S>): void {
-  if (isNormalPrimary(r) && r.replicaCount > 1) voteToLeave(r);
+  if (isNormalPrimary(r) && !isSoleVoter(r)) voteToLeave(r);
 }
 
 /** The next view has begun, and this replica gave it its do_view_change if it was needed. */

@@ -25,6 +25,7 @@ const wanted = <S>(r: Replica<S>): DurableState => ({
   checkpointInterval: r.checkpointing.interval,
   incarnation: r.members.incarnation,
   replaced: r.durable.replaced && r.checkpointing.refs.length === 0,
+  membership: r.group.epoch === 0 ? null : { group: r.group, boundary: r.boundary },
 });
 
 /** Writes view, log view and suffix as they are now, as soon as the write in flight is done. */

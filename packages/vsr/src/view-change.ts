@@ -13,6 +13,8 @@ import type { DurableSuffixEntry } from './durable-state.ts';
 import { extendLinks, startRepair, stopRepair } from './repair.ts';
 import { acknowledge } from './log-writes.ts';
 import { type Mark, markOf } from './marks.ts';
+import { answerOldEpoch, isWhole } from './epoch.ts';
+import { firstViewOf, membersOf } from './group.ts';
 import { giveUpReplacing } from './members.ts';
 import type {
   DoViewChangeMessage,
@@ -22,7 +24,7 @@ import type {
   SuffixMark,
 } from './message.ts';
 import { hearBackup, sendHeartbeat, takeStashed } from './normal.ts';
-import { openAdmission, refuseQueued } from './pipeline.ts';
+import { openAdmission, refuseQueued, startPrepares } from './pipeline.ts';
 import { sizeOf, withReplica } from './quorum.ts';
 import { refuseQueries } from './reads.ts';
 import {
@@ -32,9 +34,12 @@ import {
   idAt,
   isDurableAt,
   isNormalBackup,
+  isMember,
   isNormalPrimary,
   isPrimary,
   isSettled,
+  isSoleVoter,
+  isVoter,
   primaryOf,
   type Replica,
   setEntry,
@@ -53,7 +58,7 @@ import { backedOff, heartbeatTimeoutMs, jittered } from './timeouts.ts';
 
 /** "I am durably in this view and want to leave it." Said again and again until the view changes or the primary is heard. */
 export function voteToLeave<S>(r: Replica<S>): void {
-  if (r.status === 'recovering-head' || r.durable.view !== r.view) return;
+  if (r.status === 'recovering-head' || r.durable.view !== r.view || !isVoter(r)) return;
   r.voted = true;
   broadcast(r, { type: 'start-view-change', from: r.self, view: toView(r.view) });
   countVotes(r);
@@ -66,11 +71,12 @@ export function onStartViewChange<S>(r: Replica<S>, m: StartViewChangeMessage): 
     if (isNormalPrimary(r)) send(r, m.from, startViewMessage(r, ''));
     return;
   }
-  if (r.status === 'recovering-head') {
+  if (r.status === 'recovering-head' || !isVoter(r)) {
     // It may not take part, but it learns where the others are.
     if (m.view > r.view) askForStartView(r, m.view);
     return;
   }
+  if (!isVoter(r, m.from)) return;
   if (m.view > r.view) enterView(r, m.view);
   hearBackup(r, m.from, m.view);
   r.votes.set(m.from, { view: m.view, receivedUs: r.now });
@@ -102,7 +108,8 @@ export function onHeartbeatTimeout<S>(r: Replica<S>): void {
   // It was this replica that slept: heartbeats may be waiting to be read, and they come after the timers.
   if (slept) return setTimer(r, 'heartbeat-timeout', jittered(r, 2 * heartbeatMs));
   setTimer(r, 'heartbeat-timeout', jittered(r, voteResendMs));
-  voteToLeave(r);
+  if (isVoter(r)) voteToLeave(r);
+  else askEverybody(r);
 }
 
 /** From here on the primary has so long to be heard. */
@@ -182,7 +189,8 @@ export function onViewChangeTimer<S>(r: Replica<S>): void {
   if (r.viewChangeProgress) return armViewChangeTimer(r);
   // Votes expire, so this one is repeated; entering a view sets the timer anew.
   setTimer(r, 'view-change', jittered(r, r.timing.viewChangeMs / 2));
-  voteToLeave(r);
+  if (isVoter(r)) voteToLeave(r);
+  else askEverybody(r);
 }
 
 /** The superblock holds what it should: say what waited for that. */
@@ -240,6 +248,8 @@ function doViewChange<S>(r: Replica<S>): DoViewChangeMessage {
 export function sendDoViewChange<S>(r: Replica<S>): void {
   if (r.status !== 'view-change' || r.phase !== 'collecting' || r.durable.view !== r.view) return;
   setTimer(r, 'do-view-change', jittered(r, r.timing.doViewChangeResendMs));
+  if (r.logView === firstViewOf(r.group.epoch)) tellOfEpoch(r);
+  if (!isVoter(r)) return;
   const message = doViewChange(r);
   // To itself by a direct call (pitfall 11).
   if (isPrimary(r)) onDoViewChange(r, message);
@@ -249,7 +259,7 @@ export function sendDoViewChange<S>(r: Replica<S>): void {
 // Table B.
 
 export function onDoViewChange<S>(r: Replica<S>, m: DoViewChangeMessage): void {
-  if (m.view < r.view || r.status === 'recovering-head') return;
+  if (m.view < r.view || r.status === 'recovering-head' || !isVoter(r) || !isVoter(r, m.from)) return;
   if (m.view > r.view) enterView(r, m.view);
   if (!isPrimary(r)) return;
   if (r.status === 'normal') {
@@ -266,7 +276,8 @@ export function onDoViewChange<S>(r: Replica<S>, m: DoViewChangeMessage): void {
 /** Rows 1 to 7. */
 function choose<S>(r: Replica<S>): void {
   const dvcs = [...r.dvcs.values()].sort((a, b) => a.from - b.from);
-  const { replicaCount, quorums, mark } = r;
+  const { quorums, mark } = r;
+  const replicaCount = r.group.voters.length;
   const selection = select({ dvcs, replicaCount, quorums, pipelineMax, mark });
   if (selection.type === 'wait') return;
   if (isFarBehind(r, selection.commit) || lacksState(r)) return enterView(r, r.view + 1);
@@ -316,12 +327,14 @@ function becomePrimary<S>(r: Replica<S>): void {
   setTimer(r, 'heartbeat', r.timing.heartbeatMs);
   for (let op = r.commit + 1; op <= r.head; op++) {
     r.sent.set(op, { atUs: r.now, attempts: 0 });
-    if (isDurableAt(r, op)) countAck(r, op, r.self);
+    if (isDurableAt(r, op) && isWhole(r)) countAck(r, op, r.self);
   }
   armPrimary(r);
   commitByAcks(r);
   advanceApply(r);
   openAdmission(r);
+  if (r.head === (r.boundary?.op ?? -1)) r.members.queue = [{ type: 'checkpoint' }];
+  startPrepares(r);
   startRepair(r);
 }
 
@@ -330,7 +343,7 @@ function armPrimary<S>(r: Replica<S>): void {
   r.armed.add('prepare');
   setTimer(r, 'prepare', jittered(r, r.timing.prepareResendMs));
   r.waitingSinceUs = r.now;
-  if (r.replicaCount === 1) return;
+  if (isSoleVoter(r)) return;
   r.armed.add('abdicate');
   setTimer(r, 'abdicate', r.timing.abdicateMs);
 }
@@ -394,6 +407,7 @@ export const startViewTable: readonly {
 
 export function onStartView<S>(r: Replica<S>, m: StartViewMessage): void {
   if (m.view < r.view || m.from !== primaryOf(r, m.view) || m.from === r.self) return;
+  if (!isMember(r)) return leaveForGood(r, m);
   const head = m.suffix.at(-1)?.op ?? 0;
   const facts: StartViewFacts = {
     status: r.status,
@@ -462,6 +476,35 @@ function install<S>(r: Replica<S>, m: StartViewMessage, head: number): void {
  * In memory the log is the new one at once; leaving the view before the write is done freezes it as it is.
  */
 function installLog<S>(r: Replica<S>, suffix: readonly DurableSuffixEntry[], head: number, commit: number): void {
+  replaceLog(r, suffix, head, commit);
+  r.logView = r.view;
+  r.status = 'view-change';
+  r.phase = 'installing';
+  r.viewChangeProgress = true;
+  stopAsking(r);
+  cancelTimer(r, 'do-view-change');
+  armViewChangeTimer(r);
+  flush(r);
+}
+
+/**
+ * A new epoch begins: the log is that of the one before, to its last op, and its first view is joined. Both are one
+ * superblock write, together with the group.
+ */
+export function beginEpoch<S>(r: Replica<S>, boundary: PrepareHeader): void {
+  leaveView(r);
+  replaceLog(r, [{ op: boundary.op, id: boundary.id, header: boundary }], boundary.op, boundary.op);
+  r.logView = firstViewOf(r.group.epoch);
+  r.view = r.logView + 1;
+  r.status = 'view-change';
+  r.phase = 'collecting';
+  r.viewChangeAttempts = 0;
+  flush(r);
+  armViewChangeTimer(r);
+}
+
+/** In memory: what another log has in common with this one stays. */
+function replaceLog<S>(r: Replica<S>, suffix: readonly DurableSuffixEntry[], head: number, commit: number): void {
   assert(head >= r.commit && head >= commit, () => `the log of view ${r.view} ends below what is committed`);
   const low = suffix[0]?.op ?? head;
   const oldHead = r.head;
@@ -478,18 +521,10 @@ function installLog<S>(r: Replica<S>, suffix: readonly DurableSuffixEntry[], hea
     } else setEntry(r, op, id, header ?? (idAt(r, op) === id ? (r.log.get(op)?.header ?? null) : null));
   }
   r.head = head;
-  r.logView = r.view;
   r.suffix = suffix;
   r.commit = Math.max(r.commit, commit);
   if (!continues) r.linkedLow = lowestLinked(r, low);
   extendLinks(r);
-  r.status = 'view-change';
-  r.phase = 'installing';
-  r.viewChangeProgress = true;
-  stopAsking(r);
-  cancelTimer(r, 'do-view-change');
-  armViewChangeTimer(r);
-  flush(r);
 }
 
 /** Lowest op of the suffix down to which every id is known. */
@@ -549,6 +584,25 @@ export function onRequestStartViewTimer<S>(r: Replica<S>): void {
   if (moot && r.status !== 'recovering-head') return stopAsking(r);
   r.askingAttempts++;
   sendRequestStartView(r);
+}
+
+/** A replica without a vote cannot bring a view change about: it asks where the others are. */
+function askEverybody<S>(r: Replica<S>): void {
+  broadcast(r, { type: 'request-start-view', from: r.self, view: toView(r.durable.view), nonce: r.nonce });
+}
+
+/** Until a view of this epoch is installed here, others may not have heard that it has begun. */
+function tellOfEpoch<S>(r: Replica<S>): void {
+  const told = new Set([...membersOf(r.group), ...r.members.former]);
+  for (const replica of told) if (replica !== r.self) answerOldEpoch(r, replica);
+}
+
+/** No member any more. Once the new group has committed, a quorum of it has all that was committed before. */
+function leaveForGood<S>(r: Replica<S>, m: StartViewMessage): void {
+  if (m.commit <= (r.boundary?.op ?? 0)) return;
+  r.mark('removed');
+  r.out.push({ type: 'removed' });
+  r.stopped = true;
 }
 
 function stopAsking<S>(r: Replica<S>): void {

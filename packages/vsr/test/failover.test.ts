@@ -19,6 +19,7 @@ const quiet = {
   ambush: 0,
   checkpointInterval: 10_000,
   loseEvery: 0,
+  changeEvery: 0,
   staysDown: true,
 };
 

@@ -7,6 +7,7 @@ import {
   randomInt,
   randomPick,
   replicaId,
+  replicasMax,
   requestNumber,
   seedRandom,
   sessionNumber,
@@ -16,9 +17,15 @@ import {
   type ClientReply,
   type ClientRequest,
   createReplica,
+  type DurableState,
   type Effect,
   type Event,
+  foundingGroup,
+  type Group,
   initialDurableState,
+  joiningDurableState,
+  type MemberChange,
+  membersOf,
   type Message,
   type Replica,
   replacedDurableState,
@@ -60,6 +67,8 @@ export interface WalkOptions {
   readonly ambush: number;
   /** Mean seconds between two losses of replica 0 with its disk; each time an empty machine takes its place. */
   readonly loseEvery: number;
+  /** Mean seconds between two changes of the members; 0: none. */
+  readonly changeEvery: number;
   /** Ops between two checkpoints. */
   readonly checkpointInterval: number;
   /** A crashed replica comes back only in calm. */
@@ -134,6 +143,8 @@ interface Node {
   disk: TestDisk;
   /** Its disk is gone, and nobody has taken its place yet. */
   lost: boolean;
+  /** It was removed from the cluster and has stopped for good. */
+  gone: boolean;
   replica: Replica<ByteState> | null;
   boot: number;
   timers: Map<TimerName, number>;
@@ -171,6 +182,7 @@ export class Walk {
   trouble = true;
   acknowledged = 0;
   answered = 0;
+  changes = 0;
   crashes = 0;
   messages = 0;
   bytes = 0;
@@ -183,18 +195,9 @@ export class Walk {
   constructor(options: WalkOptions) {
     this.options = options;
     this.random = seedRandom(options.seed);
-    this.nodes = Array.from({ length: options.replicas }, (_, id) => ({
-      id,
-      disk: new TestDisk(initialDurableState(options.checkpointInterval)),
-      lost: false,
-      replica: null,
-      boot: 0,
-      timers: new Map(),
-      pausedUntilUs: 0,
-      skewUs: randomInt(this.random, -100_000, 100_000),
-      appliedSeen: 0,
-      intact: new Map(),
-    }));
+    this.nodes = Array.from({ length: options.replicas }, (_, id) =>
+      this.machine(id, initialDurableState(options.checkpointInterval)),
+    );
     this.clients = Array.from({ length: options.clients }, (_, i) => ({
       id: (i + 1).toString(16).padStart(32, '0') as ClientId,
       session: 0,
@@ -208,6 +211,22 @@ export class Walk {
     }));
   }
 
+  private machine(id: number, superblock: DurableState): Node {
+    return {
+      id,
+      disk: new TestDisk(superblock),
+      lost: false,
+      gone: false,
+      replica: null,
+      boot: 0,
+      timers: new Map(),
+      pausedUntilUs: 0,
+      skewUs: randomInt(this.random, -100_000, 100_000),
+      appliedSeen: 0,
+      intact: new Map(),
+    };
+  }
+
   run(): WalkResult {
     const { troubleSeconds, calmSeconds } = this.options;
     for (const node of this.nodes) this.boot(node);
@@ -216,6 +235,7 @@ export class Walk {
     this.plan(this.options.cutEvery, () => this.cutSomething());
     this.plan(this.options.pauseEvery, () => this.pauseSomething());
     this.plan(this.options.loseEvery, () => this.lose());
+    this.plan(this.options.changeEvery, () => this.changeMembers());
     const calmUs = this.nowUs + troubleSeconds * 1e6;
     this.agenda.add(calmUs, () => this.calm());
     const endUs = calmUs + calmSeconds * 1e6;
@@ -287,7 +307,7 @@ export class Walk {
   /** The machine is gone for good. Somebody goes on asking for its replacement until that is done. */
   private lose(): void {
     const [node] = this.nodes;
-    if (node === undefined || node.lost) return;
+    if (node === undefined || node.lost || node.gone || this.group().voters.length < 3) return;
     this.crash(node);
     this.trace?.(`${this.nowUs} lost ${node.id}`);
     node.lost = true;
@@ -296,6 +316,11 @@ export class Walk {
 
   private askForReplacement(node: Node): void {
     if (!node.lost) return;
+    if (!membersOf(this.group()).includes(node.id)) {
+      node.lost = false;
+      node.gone = true;
+      return;
+    }
     for (const other of this.nodes) {
       // One that is paused would hear it when somebody else has long done it.
       if (other.replica !== null && other !== node && other.pausedUntilUs <= this.nowUs) {
@@ -309,11 +334,59 @@ export class Walk {
     const [node] = this.nodes;
     if (!result.ok || node === undefined || !node.lost) return;
     node.lost = false;
-    const { view, incarnation } = result;
+    const { view, incarnation, membership } = result;
     this.trace?.(`${this.nowUs} replaced ${node.id}: incarnation ${incarnation}, view ${view}`);
     const { checkpointInterval } = this.options;
-    node.disk = new TestDisk(replacedDurableState({ view, incarnation, checkpointInterval }));
+    node.disk = new TestDisk(replacedDurableState({ view, incarnation, checkpointInterval, membership }));
     this.boot(node);
+  }
+
+  /** The newest group that any machine has on its disk or in memory. */
+  private group(): Group {
+    let newest = foundingGroup(this.options.replicas);
+    for (const { replica, disk } of this.nodes) {
+      for (const group of [replica?.group, disk.superblock.membership?.group]) {
+        if (group !== undefined && group.epoch > newest.epoch) newest = group;
+      }
+    }
+    return newest;
+  }
+
+  private changeMembers(): void {
+    const { voters, standbys } = this.group();
+    const [standby] = standbys;
+    const least = this.options.rot > 0 || this.options.loseEvery > 0 ? 3 : 2;
+    const voter = randomPick(this.random, voters);
+    const free = Array.from({ length: replicasMax }, (_, i) => i).filter(
+      (i) => (i === this.nodes.length || this.nodes[i]?.gone === true) && !membersOf(this.group()).includes(i),
+    );
+    const roll = randomInt(this.random, 0, 9);
+    let change: MemberChange | null = null;
+    if (standby !== undefined && roll < 5) change = { type: 'promote', replica: standby };
+    else if (standby !== undefined && roll < 8) change = { type: 'replace', replica: voter, by: standby };
+    else if (standby !== undefined && roll === 8) change = { type: 'remove', replica: standby };
+    else if (voters.length > least && roll % 2 === 0) change = { type: 'remove', replica: voter };
+    else if (free[0] !== undefined) change = { type: 'add', replica: free[0], address: `machine:${free[0]}` };
+    if (change === null) return;
+    this.trace?.(`${this.nowUs} change ${JSON.stringify(change)}`);
+    for (const node of this.nodes) this.event(node, { type: 'change-members', change, ticket: 2, dryRun: false });
+    if (randomChance(this.random, 0.2)) for (const node of this.nodes) this.event(node, { type: 'transfer' });
+  }
+
+  /** A standby is asked for by its absence: whoever was added and has no machine gets one. */
+  private changed(result: Extract<Effect, { type: 'members-changed' }>['result']): void {
+    if (!result.ok) return this.trace?.(`    refused: ${result.reason}`);
+    this.changes++;
+    const { membership } = result;
+    const { checkpointInterval } = this.options;
+    for (const replica of membership.group.standbys) {
+      const known = this.nodes[replica];
+      if (known !== undefined && !known.gone) continue;
+      const node = this.machine(replica, joiningDurableState({ membership, replica, checkpointInterval }));
+      node.boot = (known?.boot ?? 0) + 1;
+      this.nodes[replica] = node;
+      this.boot(node);
+    }
   }
 
   private damage(node: Node): void {
@@ -361,7 +434,7 @@ export class Walk {
   // Nodes.
 
   boot(node: Node): void {
-    if (node.lost) return;
+    if (node.lost || node.gone) return;
     node.boot++;
     this.trace?.(`${this.nowUs} boot ${node.id}`);
     const recovered = node.disk.recover();
@@ -428,7 +501,7 @@ export class Walk {
       case 'send-message':
         return this.transmit(node, effect.to, effect.message);
       case 'broadcast':
-        for (const other of this.nodes) if (other !== node) this.transmit(node, other.id, effect.message);
+        for (const to of effect.to) this.transmit(node, to, effect.message);
         return;
       case 'set-timer': {
         const dueUs = this.nowUs + effect.delayMs * 1000;
@@ -510,8 +583,17 @@ export class Walk {
         this.agenda.add(this.nowUs + randomInt(this.random, 50, 2000), () => this.reply(effect.client, effect.reply));
         return;
       case 'apply-effects':
+      case 'group-changed':
       case 'stopped':
         return;
+      case 'removed':
+        this.trace?.(`${this.nowUs} r${node.id} is gone`);
+        node.gone = true;
+        node.replica = null;
+        node.boot++;
+        return;
+      case 'members-changed':
+        return this.changed(effect.result);
       case 'member-replaced':
         return this.replaced(effect.result);
     }
@@ -557,7 +639,10 @@ export class Walk {
   private finished(): boolean {
     const total = this.options.requestsPerClient;
     if (!this.clients.every((c) => c.done.size === total && c.query === null)) return false;
-    const statuses = this.nodes.map((n) => (n.replica === null ? null : replicaStatus(n.replica)));
+    const members = membersOf(this.group());
+    if (this.nodes.some((n) => !members.includes(n.id) && !n.gone)) return false;
+    const present = this.nodes.filter((n) => !n.gone);
+    const statuses = present.map((n) => (n.replica === null ? null : replicaStatus(n.replica)));
     const first = statuses[0] ?? null;
     return statuses.every(
       (s) =>
@@ -580,7 +665,7 @@ export class Walk {
       );
       throw new Error(`seed ${seed}: no calm\n${states.join('\n')}\n${clients.join('\n')}`);
     }
-    const replica = this.nodes[0]?.replica;
+    const replica = this.nodes.find((n) => !n.gone)?.replica;
     if (replica === null || replica === undefined) throw new Error('no replica');
     const bodies = bodiesOf(replica.state);
     if (new Set(bodies).size !== bodies.length) throw new Error(`seed ${seed}: a request was applied twice`);
@@ -774,6 +859,7 @@ export function optionsFor(seed: number): WalkOptions {
     rot: replicas < 3 ? 0 : randomPick(random, [0, 0, 0.5]),
     crashAll: randomPick(random, [0, 0.1, 0.5]),
     ambush: randomPick(random, [0, 0, 0.02, 0.2]),
+    changeEvery: randomPick(random, [0, 0.3, 1]),
   };
 }
 
