@@ -97,7 +97,9 @@ function summarise(answers: ReadonlyMap<string, Answer>, rows: readonly StatusRo
     return answer?.ok === false ? answer.trouble : 'no endpoint of it is known';
   };
   const replicas: ReplicaStatus[] = [];
-  for (let replica = 0; replica < (newest?.replicaCount ?? 0); replica++) {
+  const voters = newest?.voters ?? [];
+  const members = [...voters, ...(newest?.standbys ?? [])].sort((a, b) => a - b);
+  for (const replica of members) {
     const row = rows.find((candidate) => candidate.replica === replica);
     if (row !== undefined) {
       const { members: _members, ...rest } = row;
@@ -118,9 +120,9 @@ function summarise(answers: ReadonlyMap<string, Answer>, rows: readonly StatusRo
     });
   }
   const working = replicas.filter(
-    (row) => row.reachable && row.status === 'normal' && row.view === newest?.view,
+    (row) => row.reachable && row.status === 'normal' && row.view === newest?.view && voters.includes(row.replica),
   ).length;
-  const quorum = Math.floor((newest?.replicaCount ?? 0) / 2) + 1;
+  const quorum = Math.floor(voters.length / 2) + 1;
   const listed = new Set(replicas.map((row) => row.endpoint));
   return {
     cluster: newest?.cluster ?? null,

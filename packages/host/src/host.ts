@@ -24,6 +24,9 @@ import {
   type Effect,
   encodeDurableState,
   type Event,
+  foundingGroup,
+  type Group,
+  type MemberChange,
   type Replica,
   type ReplicaStatus,
   replicaStatus,
@@ -49,6 +52,7 @@ import { statusRow } from './status-row.ts';
 export interface HostOptions<State> {
   readonly cluster: ClusterId;
   readonly replica: ReplicaId;
+  /** With how many the cluster was founded; what the directory knows of later changes goes before it. */
   readonly replicaCount: number;
   readonly hasher: Hasher;
   readonly crc32: Crc32;
@@ -81,6 +85,8 @@ export interface ShellStatus {
 }
 
 export type Replaced = Extract<Effect, { readonly type: 'member-replaced' }>['result'];
+
+export type MembersChanged = Extract<Effect, { readonly type: 'members-changed' }>['result'];
 
 export type HostPhase = 'new' | 'opening' | 'running' | 'stopping' | 'stopped' | 'failed';
 
@@ -124,7 +130,10 @@ export class Host<State> {
   private whenStopped: (() => void)[] = [];
   private badPeerFrames = 0;
   private readonly replacing = new Map<number, (result: Replaced) => void>();
+  private readonly changing = new Map<number, (result: MembersChanged) => void>();
   private nextTicket = 1;
+  /** Set when the others go on without this replica for good. */
+  removed = false;
 
   constructor(options: HostOptions<State>) {
     this.options = options;
@@ -204,13 +213,23 @@ export class Host<State> {
     this.post({ type: 'replace-member', replica, ticket });
   }
 
+  /** Asks for another group (see `MemberChange`). Answered by the primary alone, once the change is committed. */
+  changeMembers(change: MemberChange, dryRun: boolean, done: (result: MembersChanged) => void): void {
+    if (this.replica === undefined || this.phase !== 'running') {
+      return done({ ok: false, reason: 'this node is not up yet, or is stopping' });
+    }
+    const ticket = this.nextTicket++;
+    this.changing.set(ticket, done);
+    this.post({ type: 'change-members', change, ticket, dryRun });
+  }
+
   /** Asks the other replicas to take over from this one, which goes on as a backup. */
   transfer(): { readonly ok: true } | { readonly ok: false; readonly reason: string } {
     if (this.replica === undefined || this.phase !== 'running') {
       return { ok: false, reason: 'this node is not up yet, or is stopping' };
     }
     if (replicaStatus(this.replica).role !== 'primary') return { ok: false, reason: 'this node is not the primary' };
-    if (this.options.replicaCount === 1) return { ok: false, reason: 'there is no other replica' };
+    if (this.group().voters.length === 1) return { ok: false, reason: 'there is no other replica with a vote' };
     this.post({ type: 'transfer' });
     return { ok: true };
   }
@@ -230,10 +249,15 @@ export class Host<State> {
     return this.replica;
   }
 
+  /** Who the cluster is, as this replica knows; before it has booted, as it was founded. */
+  group(): Group {
+    return this.replica?.group ?? foundingGroup(this.options.replicaCount);
+  }
+
   /** What `status` prints for this replica; complete also before it has booted. */
   statusRow(): StatusRow {
     const status = this.replica === undefined ? undefined : replicaStatus(this.replica);
-    return statusRow(status, this.log?.usedBytes() ?? 0, this.options);
+    return statusRow(status, this.log?.usedBytes() ?? 0, this.group(), this.options);
   }
 
   /** Hands over, refuses new work, syncs and closes the log. Safe to call more than once. */
@@ -280,6 +304,7 @@ export class Host<State> {
     } catch (error) {
       return this.fail(error instanceof Error ? error : new Error(String(error)));
     }
+    this.ports.network.meet?.(this.replica.group.addresses);
     this.post({ type: 'start' });
   }
 
@@ -421,6 +446,11 @@ export class Host<State> {
     this.announceSync(replica);
   }
 
+  private announceGroup({ epoch, voters, standbys, addresses }: Group): void {
+    this.ports.journal.write('info', `the cluster's members are others now`, { epoch, voters, standbys });
+    this.ports.network.meet?.(addresses);
+  }
+
   private announceSync({ syncing, applied }: Replica<State>): void {
     const now = syncing === null ? null : syncing.phase;
     if (now === this.syncingTold) return;
@@ -447,8 +477,8 @@ export class Host<State> {
   }
 
   private execute(effect: Effect): void {
-    const { network, timers, applied } = this.ports;
-    const { codec, replica, replicaCount } = this.options;
+    const { network, timers, applied, journal } = this.ports;
+    const { codec } = this.options;
     const log = this.log;
     assert(log !== undefined, 'a replica that steps has a log');
     switch (effect.type) {
@@ -456,7 +486,7 @@ export class Host<State> {
         return network.send(effect.to, codec.encodePeerMessage(effect.message, this.incarnation));
       case 'broadcast': {
         const frame = codec.encodePeerMessage(effect.message, this.incarnation);
-        for (let to = 0; to < replicaCount; to++) if (to !== replica) network.send(to as ReplicaId, frame);
+        for (const to of effect.to) network.send(to, frame);
         return;
       }
       case 'set-timer':
@@ -512,6 +542,16 @@ export class Host<State> {
         this.replacing.delete(effect.ticket);
         return answer?.(effect.result);
       }
+      case 'members-changed': {
+        const answer = this.changing.get(effect.ticket);
+        this.changing.delete(effect.ticket);
+        return answer?.(effect.result);
+      }
+      case 'group-changed':
+        return this.announceGroup(effect.membership.group);
+      case 'removed':
+        this.removed = true;
+        return journal.write('warn', 'this replica was removed from the cluster; it is not needed any more', {});
       case 'stopped':
         return this.finishStop();
       default:

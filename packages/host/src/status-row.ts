@@ -1,20 +1,23 @@
 import { replicaId } from '@kimberlite/base';
-import type { ReplicaStatus } from '@kimberlite/vsr';
+import type { Group, ReplicaStatus } from '@kimberlite/vsr';
 import type { StatusRow } from '@kimberlite/wire';
 import type { HostOptions } from './host.ts';
 
-type Identity<S> = Pick<HostOptions<S>, 'cluster' | 'replica' | 'replicaCount' | 'describe' | 'members'>;
+type Identity<S> = Pick<HostOptions<S>, 'cluster' | 'replica' | 'describe' | 'members'>;
 
 /** The row of `status`: what the replica says, if it has booted, and what only the shell knows. */
 export function statusRow<S>(
   status: ReplicaStatus | undefined,
   diskUsedBytes: number,
-  { cluster, replica, replicaCount, describe, members }: Identity<S>,
+  { epoch, voters, standbys }: Group,
+  { cluster, replica, describe, members }: Identity<S>,
 ): StatusRow {
   return {
     cluster,
     replica,
-    replicaCount,
+    epoch,
+    voters,
+    standbys,
     ...describe(),
     reachable: true,
     role: status?.role ?? null,

@@ -10,7 +10,18 @@ export {
   replacedDurableState,
   restoredDurableState,
 } from './durable-codec.ts';
-export { type Group, foundingGroup, membersOf, type Membership, epochOf } from './group.ts';
+export {
+  addressBytesMax,
+  encodeMembership,
+  epochOf,
+  foundingGroup,
+  type Group,
+  type Membership,
+  membersOf,
+  quorumsOfGroup,
+  readMembership,
+  viewsPerEpoch,
+} from './group.ts';
 export type { MemberChange } from './reconfiguration.ts';
 export { systemClient } from './system-op.ts';
 export type * from './durable-state.ts';

@@ -1,10 +1,10 @@
 import { clockOffsetUs } from './clock.ts';
-import { isPrimary, primaryOf, type Replica } from './replica.ts';
+import { isPrimary, isVoter, primaryOf, type Replica } from './replica.ts';
 
 export interface ReplicaStatus {
   readonly status: 'normal' | 'view-change' | 'recovering' | 'recovering-head' | 'quarantined';
   /** Null while the replica is not in normal status. */
-  readonly role: 'primary' | 'backup' | null;
+  readonly role: 'primary' | 'backup' | 'standby' | null;
   /** The durable view, and its primary. */
   readonly view: number;
   readonly primary: number;
@@ -27,7 +27,7 @@ export function replicaStatus<S>(r: Replica<S>): ReplicaStatus {
   const replaying = r.status === 'normal' && behind;
   return {
     status: replaying ? 'recovering' : r.status,
-    role: r.status === 'normal' ? (isPrimary(r) ? 'primary' : 'backup') : null,
+    role: r.status !== 'normal' ? null : isPrimary(r) ? 'primary' : isVoter(r) ? 'backup' : 'standby',
     view: r.durable.view,
     primary: primaryOf(r, r.durable.view),
     op: r.head,

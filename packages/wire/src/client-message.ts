@@ -41,7 +41,10 @@ export interface StatusRow {
   readonly status: 'normal' | 'view-change' | 'recovering' | 'recovering-head' | 'quarantined';
   readonly view: number;
   readonly primary: ReplicaId;
-  readonly replicaCount: number;
+  /** The group, as this replica knows it. */
+  readonly epoch: number;
+  readonly voters: readonly number[];
+  readonly standbys: readonly number[];
   readonly op: number;
   readonly commit: number;
   readonly checkpoint: number;

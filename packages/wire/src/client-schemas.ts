@@ -96,6 +96,17 @@ const member = z.strictObject({
 });
 const members = z.array(member).max(replicasMax).readonly();
 
+const replicas = z
+  .array(
+    z
+      .number()
+      .int()
+      .min(0)
+      .max(replicasMax - 1),
+  )
+  .max(replicasMax)
+  .readonly();
+
 const statusRow = z.strictObject({
   cluster: hex128<StatusRow['cluster']>(),
   replica: replica<StatusRow['replica']>(),
@@ -108,7 +119,9 @@ const statusRow = z.strictObject({
   status: z.enum(['normal', 'view-change', 'recovering', 'recovering-head', 'quarantined']),
   view: natural<number>(),
   primary: replica<StatusRow['primary']>(),
-  replicaCount: natural<number>(),
+  epoch: natural<number>(),
+  voters: replicas,
+  standbys: replicas,
   op: natural<number>(),
   commit: natural<number>(),
   checkpoint: natural<number>(),

@@ -24,7 +24,17 @@ import {
   unreachable,
   type View,
 } from '@kimberlite/base';
-import type { CheckpointMark, CheckpointOffer, Message, MessageType, StateReport, SuffixMark } from '@kimberlite/vsr';
+import {
+  type CheckpointMark,
+  type CheckpointOffer,
+  encodeMembership,
+  type Membership,
+  type Message,
+  type MessageType,
+  readMembership,
+  type StateReport,
+  type SuffixMark,
+} from '@kimberlite/vsr';
 import { frameHeaderBytes } from './frame.ts';
 import { headersPerMessageMax, peerTextBytesMax } from './limits.ts';
 import { type WireError, wireError } from './wire-error.ts';
@@ -51,6 +61,7 @@ const codes: { readonly [Type in MessageType]: number } = {
   'checkpoint-offer': 16,
   'request-checkpoint-part': 17,
   'checkpoint-part': 18,
+  'new-epoch': 19,
 };
 const typeOfCode = new Map(Object.entries(codes).map(([type, code]) => [code, type as MessageType]));
 
@@ -114,7 +125,7 @@ function encodeParts(message: Message, writer: FixedWriter): readonly Uint8Array
       encodeCheckpointMark(writer, message.stable);
       return [];
     case 'heartbeat-ok':
-      writer.u64(message.view).u64(message.number).u64(message.round).u64(message.commit);
+      writer.u64(message.view).u64(message.number).u64(message.round).u64(message.commit).u64(message.applied);
       encodeReport(writer, message.report);
       encodeCheckpointMark(writer, message.checkpoint);
       return [];
@@ -165,6 +176,8 @@ function encodeParts(message: Message, writer: FixedWriter): readonly Uint8Array
         .u32(message.part)
         .u8(message.bytes === null ? 0 : 1);
       return message.bytes === null ? [] : [message.bytes];
+    case 'new-epoch':
+      return [encodeMembership(message.membership)];
     default:
       return unreachable(message);
   }
@@ -261,6 +274,12 @@ class MessageReader {
     this.fail(`a header is not intact: ${decoded.error}`);
     return null;
   }
+  membership(): Membership | null {
+    const membership = readMembership(this.fields);
+    if (membership.ok) return membership.value;
+    this.fail(membership.error);
+    return null;
+  }
   headers(): PrepareHeader[] {
     const count = this.fields.u16();
     const headers: PrepareHeader[] = [];
@@ -312,9 +331,9 @@ function decodeFields(type: MessageType, from: ReplicaId, reader: MessageReader)
     }
     case 'heartbeat-ok': {
       const [view, number, round] = [reader.view(), fields.u64(), fields.u64()];
-      const commit = reader.op();
+      const [commit, applied] = [reader.op(), reader.op()];
       const report = reader.report();
-      return { type, from, view, number, round, commit, report, checkpoint: reader.checkpointMark() };
+      return { type, from, view, number, round, commit, applied, report, checkpoint: reader.checkpointMark() };
     }
     case 'ping':
       return { type, from, sentAtUs: fields.u64() };
@@ -368,6 +387,10 @@ function decodeFields(type: MessageType, from: ReplicaId, reader: MessageReader)
     case 'checkpoint-part': {
       const [checksum, part] = [reader.id(), reader.part()];
       return { type, from, checksum, part, bytes: reader.partBytes() };
+    }
+    case 'new-epoch': {
+      const membership = reader.membership();
+      return membership === null ? null : { type, from, membership };
     }
     default:
       return unreachable(type);

@@ -12,7 +12,9 @@ export interface PeerHello {
   readonly cluster: ClusterId;
   /** The sender. */
   readonly replica: ReplicaId;
-  readonly replicaCount: number;
+  /** The sender's epoch, and who votes in it. */
+  readonly epoch: number;
+  readonly voters: readonly number[];
   readonly protocolVersion: number;
   readonly pipelineMax: number;
   readonly slots: number;
@@ -23,16 +25,18 @@ export interface PeerHello {
 }
 
 const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const replicaNumber = z
+  .number()
+  .int()
+  .min(0)
+  .max(replicasMax - 1);
 const address = z.string().max(addressLengthMax).nullable();
 
 export const peerHelloSchema: z.ZodType<PeerHello> = z.strictObject({
   cluster: z.string().regex(/^[0-9a-f]{32}$/) as unknown as z.ZodType<ClusterId>,
-  replica: z
-    .number()
-    .int()
-    .min(0)
-    .max(replicasMax - 1) as unknown as z.ZodType<ReplicaId>,
-  replicaCount: z.number().int().min(1).max(replicasMax),
+  replica: replicaNumber as unknown as z.ZodType<ReplicaId>,
+  epoch: count,
+  voters: z.array(replicaNumber).min(1).max(replicasMax).readonly(),
   protocolVersion: count,
   pipelineMax: count,
   slots: count,

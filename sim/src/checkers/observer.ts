@@ -64,6 +64,7 @@ function messageListenersOf(
     'checkpoint-offer': [],
     'request-checkpoint-part': [],
     'checkpoint-part': [],
+    'new-epoch': [],
   };
   for (const checker of checkers) {
     const [listener, types] = of(checker);

@@ -53,6 +53,7 @@ export function describeMessage(message: Message): string {
     case 'checkpoint-offer':
     case 'request-checkpoint-part':
     case 'checkpoint-part':
+    case 'new-epoch':
     case 'ping':
     case 'pong':
       return type;

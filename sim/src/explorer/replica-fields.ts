@@ -73,7 +73,8 @@ function renumberFlush(r: Subject): void {
 export const fieldRules: { readonly [Field in keyof Subject]-?: FieldRule } = {
   cluster: same('one cluster'),
   self: state,
-  replicaCount: same('three replicas'),
+  group: same('three replicas, in the first epoch'),
+  boundary: same('there is no other epoch'),
   quorums: same('those of three replicas'),
   hasher: same('one hasher'),
   machine: same('one state machine'),

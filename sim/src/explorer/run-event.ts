@@ -182,7 +182,7 @@ export class EventRunner {
       case 'send-message':
         return this.send(run, effect.to, effect.message);
       case 'broadcast':
-        for (let to = 0; to < replicaCount; to++) if (to !== run.replica.self) this.send(run, to, effect.message);
+        for (const to of effect.to) this.send(run, to, effect.message);
         return;
       case 'set-timer':
         run.timers |= this.isExplored(effect.timer) ? timerBit(effect.timer) : 0;
@@ -216,7 +216,10 @@ export class EventRunner {
       case 'store-checkpoint-part':
       case 'trim-log':
       case 'member-replaced':
-        throw new PropertyError('assertion', `${effect.type} in a world without checkpoints`);
+      case 'members-changed':
+      case 'group-changed':
+      case 'removed':
+        throw new PropertyError('assertion', `${effect.type} in a world without checkpoints and changes`);
       default:
         unreachable(effect);
     }
@@ -330,6 +333,7 @@ function claimedLogView(message: Message): number {
     case 'checkpoint-offer':
     case 'request-checkpoint-part':
     case 'checkpoint-part':
+    case 'new-epoch':
       return 0;
     default:
       return unreachable(message);

@@ -107,6 +107,11 @@ export function describePeerMessage(message: Message): MessageSummary {
       const gone = 'bytes' in message && message.bytes === null ? ', not here' : '';
       return summary('repair', type, { detail: `part ${message.part} of ${short(message.checksum)}${gone}` });
     }
+    case 'new-epoch': {
+      const { group, boundary } = message.membership;
+      const detail = `epoch ${group.epoch}, voters ${listed(group.voters.map(String))}, standbys ${listed(group.standbys.map(String))}`;
+      return summary('view-change', type, { op: boundary?.op ?? 0, detail });
+    }
     default:
       return unreachable(message);
   }

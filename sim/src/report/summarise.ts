@@ -1,5 +1,5 @@
 import type { KernelState } from '@kimberlite/kernel';
-import type { Replica } from '@kimberlite/vsr';
+import { type Replica, replicaStatus } from '@kimberlite/vsr';
 import type { Call, CallEnd } from '../history.ts';
 import type { CallSummary, ReplicaSummary } from './run-event.ts';
 
@@ -7,7 +7,7 @@ export function summariseReplica(state: Replica<KernelState>): ReplicaSummary {
   const { status, view, logView, head, commit, applied, checkpoint, durable, machine } = state;
   return {
     status: status === 'view-change' ? `${status}, ${state.phase}` : status,
-    isPrimary: status === 'normal' && view % state.replicaCount === state.self,
+    isPrimary: replicaStatus(state).role === 'primary',
     view,
     logView,
     head,
