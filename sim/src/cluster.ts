@@ -198,7 +198,7 @@ export class Cluster {
     const machine = this.machines[index];
     assert(machine !== undefined && machine.power === 'off', 'the new machine does not run yet');
     const { checkpointInterval } = this.setup;
-    const superblock = encodeDurableState(replacedDurableState({ ...fenced, checkpointInterval }));
+    const superblock = encodeDurableState(replacedDurableState({ ...fenced, replica: index, checkpointInterval }));
     const identity = { hasher: this.hasher, crc32, cluster: simCluster, replica: machine.replica };
     formatLog({ disk: machine.disk, ...identity, superblock, geometry }, (result) => {
       // The new machine's disk may have its faults too: an operator begins again.

@@ -182,7 +182,7 @@ describe('replicas', () => {
     const values: { replicas: string[] } = JSON.parse(readFileSync(member(2).config, 'utf8'));
     await impostor(
       { replicas: [...values.replicas, '127.0.0.1:9', '127.0.0.1:10'] },
-      /replicaCount.*give all nodes the same/s,
+      /vote.*give all nodes the same/s,
     );
   }, 120_000);
 

@@ -25,7 +25,7 @@ export async function askPrimary(endpoints: Endpoints, path: string): Promise<Re
   const { primary, replicas } = await statusOf(endpoints);
   const row = replicas.find(({ replica }) => replica === primary);
   const adminUrl = row?.reachable === true ? row.adminUrl : null;
-  if (adminUrl === null) return { ok: false, reason: 'there is no primary just now' };
+  if (adminUrl === null) return { ok: false, reason: 'there is no primary just now', again: true };
   try {
     const response = await fetch(`${adminUrl}${path}`, {
       method: 'POST',

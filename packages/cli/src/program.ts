@@ -89,6 +89,11 @@ const groups: readonly { readonly title: string; readonly entries: readonly Entr
         load: async () => (await import('./commands/transfer.ts')).addTransfer,
       },
       {
+        name: 'member',
+        summary: 'who belongs to the cluster: list, add, promote, replace, remove',
+        load: async () => (await import('./commands/member.ts')).addMember,
+      },
+      {
         name: 'recover',
         summary: 'give an empty machine the place of a lost one',
         load: async () => (await import('./commands/recover.ts')).addRecover,

@@ -216,7 +216,7 @@ export class Host<State> {
   /** Asks for another group (see `MemberChange`). Answered by the primary alone, once the change is committed. */
   changeMembers(change: MemberChange, dryRun: boolean, done: (result: MembersChanged) => void): void {
     if (this.replica === undefined || this.phase !== 'running') {
-      return done({ ok: false, reason: 'this node is not up yet, or is stopping' });
+      return done({ ok: false, reason: 'this node is not up yet, or is stopping', again: true });
     }
     const ticket = this.nextTicket++;
     this.changing.set(ticket, done);
@@ -551,7 +551,8 @@ export class Host<State> {
         return this.announceGroup(effect.membership.group);
       case 'removed':
         this.removed = true;
-        return journal.write('warn', 'this replica was removed from the cluster; it is not needed any more', {});
+        journal.write('warn', 'this replica was removed from the cluster; it is not needed any more', {});
+        return this.ports.removed?.();
       case 'stopped':
         return this.finishStop();
       default:

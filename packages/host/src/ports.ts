@@ -64,6 +64,8 @@ export interface Ports {
   readonly applied: AppliedEffects;
   /** Hears which of the branches worth a test are taken. Left out where nobody counts them. */
   readonly mark?: (name: ReplicaMark | LogMark) => void;
+  /** This replica was removed from the cluster, and has stopped. */
+  readonly removed?: () => void;
   /** The replica cannot go on (broken invariant, failed sync, a bad disk): the process ends, or the simulator says so. */
   readonly fatal: (error: Error) => void;
 }

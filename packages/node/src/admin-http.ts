@@ -78,18 +78,18 @@ export class AdminHttp {
         response,
         405,
         'text/plain',
-        'this port is for reading, and for `kimberlite recover` and `transfer`\n',
+        'this port is for reading, and for `kimberlite member`, `recover` and `transfer`\n',
       );
     }
     const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
     return this.route(path, response);
   }
 
-  /** The command line's `recover` and `transfer`. The body is not read. */
+  /** The command line's `member`, `recover` and `transfer`. The body is not read. */
   private async act(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const action = actionOf(request, this.options.actions);
     if (action === null) {
-      return reply(response, 404, 'text/plain', 'try /transfer or /members/N/replace\n');
+      return reply(response, 404, 'text/plain', 'try /transfer or /members/N/ with add, promote, remove, hand-over or replace\n');
     }
     const answer = await action();
     reply(response, answer.ok ? 200 : 409, 'application/json', `${JSON.stringify(answer)}\n`);

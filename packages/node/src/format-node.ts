@@ -3,6 +3,7 @@ import {
   assert,
   checkpointIntervalOpsDefault,
   type CheckpointRef,
+  FixedReader,
   nameContent,
   op,
   type Result,
@@ -13,6 +14,9 @@ import {
   encodeDurableState,
   type Foundation,
   initialDurableState,
+  joiningDurableState,
+  type Membership,
+  readMembership,
   replacedDurableState,
   restoredDurableState,
 } from '@kimberlite/vsr';
@@ -35,9 +39,32 @@ export function formatNode(config: NodeConfig): Promise<void> {
  */
 export function formatReplacement(
   config: NodeConfig,
-  fenced: { readonly view: number; readonly incarnation: number; readonly checkpointInterval: number },
+  fenced: {
+    readonly view: number;
+    readonly incarnation: number;
+    readonly checkpointInterval: number;
+    /** As the primary encoded it, hex; null: the founding group. */
+    readonly membership: string | null;
+  },
 ): Promise<void> {
-  return prepare(config, replacedDurableState(fenced));
+  const membership = fenced.membership === null ? null : decodeMembership(fenced.membership);
+  return prepare(config, replacedDurableState({ ...fenced, membership, replica: config.replica }));
+}
+
+/** An empty directory of a replica that was added to the group. The primary's answer is `added`. */
+export function formatJoining(
+  config: NodeConfig,
+  added: { readonly checkpointInterval: number; readonly membership: string },
+): Promise<void> {
+  const { checkpointInterval } = added;
+  const membership = decodeMembership(added.membership);
+  return prepare(config, joiningDurableState({ replica: config.replica, checkpointInterval, membership }));
+}
+
+function decodeMembership(hex: string): Membership {
+  const membership = readMembership(new FixedReader(Buffer.from(hex, 'hex')));
+  if (membership.ok) return membership.value;
+  throw new StartError(`the answer of the primary cannot be read: ${membership.error}; run the same release everywhere`);
 }
 
 /**

@@ -112,7 +112,6 @@ export class PeerHandshake {
 }
 
 const fixes = {
-  replicaCount: 'give all nodes the same `replicas`',
   checkpointInterval: 'all directories of a cluster are formatted with the same `checkpointInterval`',
   pipelineMax: 'run the same release',
   slots: 'run the same release',
@@ -133,7 +132,12 @@ export function compareHellos({ side, own, expected }: Comparison, their: PeerHe
       'wrong-cluster',
       `the other node is of cluster ${their.cluster}, this one of ${own.cluster}: check clusterId and replicas`,
     );
-  for (const limit of ['replicaCount', 'pipelineMax', 'slots', 'checkpointInterval'] as const) {
+  // Of different epochs one has yet to learn of the other's group, and is told over this very connection.
+  if (their.epoch === own.epoch && their.voters.join() !== own.voters.join()) {
+    const groups = `replicas ${their.voters.join(', ')} vote there and ${own.voters.join(', ')} here`;
+    return no('wrong-limits', `${groups}: give all nodes the same \`replicas\``);
+  }
+  for (const limit of ['pipelineMax', 'slots', 'checkpointInterval'] as const) {
     if (their[limit] === own[limit]) continue;
     const where = fixes[limit];
     return no('wrong-limits', `${limit} is ${their[limit]} there and ${own[limit]} here: ${where}`);
@@ -144,7 +148,6 @@ export function compareHellos({ side, own, expected }: Comparison, their: PeerHe
 function compareReplicas({ side, own, expected }: Comparison, their: ReplicaId): PeerRefusal | null {
   const no = (message: string): PeerRefusal => ({ code: 'wrong-replica', message });
   if (their === own.replica) return no(`both nodes run as replica ${their}: give each its own \`replica\``);
-  if (their >= own.replicaCount) return no(`replica ${their} of a cluster of ${own.replicaCount}`);
   switch (side) {
     case 'dialer':
       if (their === expected) return null;

@@ -1,10 +1,10 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { type RandomState, type ReplicaId, replicaId } from '@kimberlite/base';
+import { type RandomState, type ReplicaId, replicaId, replicasMax } from '@kimberlite/base';
 import type { Journal, Network } from '@kimberlite/host';
 import type { Codec, PeerHello } from '@kimberlite/wire';
 import { WebSocket, WebSocketServer } from 'ws';
-import { type Address, formatAddress } from './address.ts';
+import { type Address, formatAddress, parseAddress } from './address.ts';
 import { redialDelayMs } from './backoff.ts';
 import { listenOn } from './listen.ts';
 import type { NodeMetrics } from './metrics.ts';
@@ -32,7 +32,8 @@ interface Peer {
   readonly replica: ReplicaId;
   /** The id as the label of its metrics. */
   readonly name: string;
-  readonly address: Address;
+  /** Null: not known yet. Whoever has the higher id dials, so it may be met all the same. */
+  address: Address | null;
   link: PeerLink | null;
   /** From the last handshake that succeeded. */
   hello: PeerHello | null;
@@ -43,6 +44,8 @@ interface Peer {
   /** What keeps the pair apart now, for readiness checks. */
   problem: string;
 }
+
+const addressText = ({ address }: Peer): string | null => (address === null ? null : formatAddress(address));
 
 const path = '/peer';
 
@@ -61,13 +64,14 @@ export class PeerNetwork implements Network {
   private readonly strangers = new Set<PeerLink>();
   private saidToStranger = { text: '', atMs: -repeatAfterMs };
   private closed = false;
+  private dialling = false;
 
   constructor(options: PeerNetworkOptions) {
     this.options = options;
-    this.peers = options.addresses.map((address, index) => ({
+    this.peers = Array.from({ length: replicasMax }, (_, index) => ({
       replica: replicaId(index),
       name: String(index),
-      address,
+      address: options.addresses[index] ?? null,
       link: null,
       hello: null,
       failures: 0,
@@ -96,8 +100,23 @@ export class PeerNetwork implements Network {
 
   /** Connects to every replica with a lower id, and again whenever that is lost. */
   dial(): void {
+    this.dialling = true;
     for (const peer of this.others()) if (peer.replica < this.options.replica) this.dialOne(peer);
   }
+
+  /** The log tells where replicas are that were added or have moved. Empty: as configured. */
+  readonly meet = (addresses: readonly string[]): void => {
+    for (const [replica, text] of addresses.entries()) {
+      const peer = this.peers[replica];
+      const parsed = parseAddress(text);
+      if (peer === undefined || !parsed.ok || replica === this.options.replica) continue;
+      const { host, port } = parsed.value;
+      if (peer.address?.host === host && peer.address.port === port) continue;
+      const first = peer.address === null;
+      peer.address = parsed.value;
+      if (first && this.dialling && replica < this.options.replica) this.dialOne(peer);
+    }
+  };
 
   readonly send = (to: ReplicaId, frame: Uint8Array): void => {
     const { metrics } = this.options;
@@ -131,8 +150,10 @@ export class PeerNetwork implements Network {
     });
   }
 
+  /** Whoever is known to be somewhere, or has come by itself. */
   private others(): readonly Peer[] {
-    return this.peers.filter((peer) => peer.replica !== this.options.replica);
+    const known = ({ address, hello }: Peer): boolean => address !== null || hello !== null;
+    return this.peers.filter((peer) => peer.replica !== this.options.replica && known(peer));
   }
 
   private onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -151,7 +172,7 @@ export class PeerNetwork implements Network {
   }
 
   private dialOne(peer: Peer): void {
-    if (this.closed) return;
+    if (this.closed || peer.address === null) return;
     this.options.metrics.countPeer('peer_dials_total', peer.name, 1);
     const webSocket = new WebSocket(`ws://${formatAddress(peer.address)}${path}`, dialOptions);
     const link = this.makeLink(webSocket, 'dialer', peer);
@@ -251,13 +272,13 @@ export class PeerNetwork implements Network {
     }
     if (peer.said === text) return;
     peer.said = text;
-    this.options.journal.write('error', text, { ...fields, address: formatAddress(peer.address) });
+    this.options.journal.write('error', text, { ...fields, address: addressText(peer) });
   }
 
   private sayOnce(peer: Peer, reason: string): void {
     if (peer.said === reason) return;
     peer.said = reason;
-    const fields = { peer: peer.replica, address: formatAddress(peer.address), reason };
+    const fields = { peer: peer.replica, address: addressText(peer), reason };
     this.options.journal.write('warn', 'cannot reach a replica; trying on', fields);
   }
 }

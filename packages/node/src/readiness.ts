@@ -9,7 +9,9 @@ export interface NodeCondition {
   readonly status: string | undefined;
   readonly fatal: Error | null;
   readonly stopping: boolean;
-  readonly replicaCount: number;
+  readonly replica: number;
+  /** The replicas of the group that vote. */
+  readonly voters: readonly number[];
   /** By other replica, what keeps it apart; null where the connection is up. */
   readonly peers: ReadonlyMap<number, string | null>;
 }
@@ -53,12 +55,16 @@ function replicaProblem({ status }: NodeCondition): string | null {
 }
 
 /** Without a majority nothing commits, whoever is primary. */
-function peersProblem({ peers, replicaCount }: NodeCondition): string | null {
-  const apart = [...peers].filter(([, problem]) => problem !== null);
-  const together = replicaCount - apart.length;
-  if (together > replicaCount / 2) return null;
-  const reasons = apart.map(([peer, problem]) => `replica ${peer}: ${oneLine(problem ?? '')}`).join('; ');
-  return `connects ${together} of ${replicaCount} replicas, less than a majority (${reasons})`;
+function peersProblem({ peers, replica, voters }: NodeCondition): string | null {
+  const others = voters.filter((voter) => voter !== replica);
+  const apart = others.flatMap((voter): [number, string][] => {
+    const problem = peers.get(voter) ?? (peers.has(voter) ? null : 'it was never met');
+    return problem === null ? [] : [[voter, problem]];
+  });
+  const together = voters.length - apart.length;
+  if (together > voters.length / 2) return null;
+  const reasons = apart.map(([peer, problem]) => `replica ${peer}: ${oneLine(problem)}`).join('; ');
+  return `connects ${together} of ${voters.length} replicas, less than a majority (${reasons})`;
 }
 
 /** Each check is a line of its own. */

@@ -45,11 +45,13 @@ export async function runNode(options: RunOptions): Promise<number> {
   }
   endOnUnexpected(node.journal);
   void node.opened.then(() => announce(node, config, say));
-  const end = await Promise.race([asked, node.failed]);
+  const removed = node.left.then(() => 'it was removed from the cluster: stopping');
+  const end = await Promise.race([asked, removed, node.failed]);
   if (typeof end === 'string') {
     node.journal.write('info', end, {});
     await node.stop();
     release();
+    if (end === (await Promise.race([removed, '']))) say(leftText(config));
     return 0;
   }
   release();
@@ -57,6 +59,9 @@ export async function runNode(options: RunOptions): Promise<number> {
   // The directory stays locked until the process is gone; the log has been told to stop.
   return 1;
 }
+
+const leftText = ({ replica, dataDir }: NodeConfig): string =>
+  `replica ${replica} was removed from the cluster, which goes on without it; ${dataDir} is not needed any more`;
 
 function announce(node: RunningNode, config: NodeConfig, say: (line: string) => void): void {
   const { replica, replicas } = config;

@@ -8,12 +8,13 @@ import {
   replicaId,
   seedRandom,
 } from '@kimberlite/base';
-import { Host, type HostOptions, type Journal, type Replaced } from '@kimberlite/host';
+import { Host, type HostOptions, type Journal, type MembersChanged, type Replaced } from '@kimberlite/host';
 import type { KernelState } from '@kimberlite/kernel';
+import { encodeMembership, type MemberChange, type Membership, membersOf, quorumsOfGroup } from '@kimberlite/vsr';
 import { createCodec, createKernelStateMachine, type MemberAddress, type PeerHello } from '@kimberlite/wire';
 import { Access } from './access.ts';
-import { type Address, formatAddress, isWildcard, reachable } from './address.ts';
-import type { ReplaceAnswer } from './admin-actions.ts';
+import { type Address, formatAddress, isWildcard, parseAddress, reachable } from './address.ts';
+import type { ChangeAnswer, ReplaceAnswer } from './admin-actions.ts';
 import { AdminHttp } from './admin-http.ts';
 import { ClientNetwork } from './client-network.ts';
 import { createClock } from './clock.ts';
@@ -47,6 +48,8 @@ export interface RunningNode {
   readonly journal: Journal;
   /** Resolves when the log has been read and the replica takes part. Never rejects: see `failed`. */
   readonly opened: Promise<void>;
+  /** Resolves when the replica was removed from the cluster and is not needed any more. The process should end then. */
+  readonly left: Promise<void>;
   /** Resolves, with the reason, if the replica cannot go on. The process should end then. */
   readonly failed: Promise<Error>;
   /** Hands over, closes everything, releases the directory. Bounded by `stopGraceMs` and a little. */
@@ -84,6 +87,8 @@ class Node {
   private readonly admin: AdminHttp;
   private readonly host: Host<KernelState>;
   private readonly failed: Promise<Error>;
+  private readonly left: Promise<void>;
+  private leave: () => void = () => {};
   private bound: { client: Address; peer: Address; admin: Address };
   private readonly giveUp: (error: Error) => void;
   private fatal: Error | null = null;
@@ -99,6 +104,9 @@ class Node {
     let fail: (error: Error) => void = () => {};
     this.failed = new Promise((resolve) => {
       fail = resolve;
+    });
+    this.left = new Promise((resolve) => {
+      this.leave = resolve;
     });
     this.timers = new NodeTimers((timer) => this.host.timerFired(timer));
     this.peers = this.makePeers(random);
@@ -121,7 +129,11 @@ class Node {
       live: () => liveChecks(this.condition()),
       ready: () => readyChecks(this.condition()),
       started: () => startedChecks(this.condition()),
-      actions: { replace: (replica) => this.replace(replica), transfer: () => this.host.transfer() },
+      actions: {
+        replace: (replica) => this.replace(replica),
+        change: (change, dryRun) => this.change(change, dryRun),
+        transfer: () => this.host.transfer(),
+      },
     });
   }
 
@@ -156,6 +168,7 @@ class Node {
       adminUrl,
       journal: this.journal,
       opened,
+      left: this.left,
       failed: this.failed,
       stop: () => (this.stopping ??= this.stop()),
     };
@@ -197,7 +210,33 @@ class Node {
     const asked = new Promise<Replaced>((resolve) => this.host.replaceMember(replica, resolve));
     const result = await Promise.race([asked, expire(replaceMaxMs)]);
     if (result === 'late') return { ok: false, reason: 'no quorum of the others has committed it in time' };
-    return result.ok ? { ...result, checkpointInterval: this.checkpointInterval() } : result;
+    if (!result.ok) return result;
+    const { incarnation, view, membership } = result;
+    const checkpointInterval = this.checkpointInterval();
+    return { ok: true, incarnation, view, checkpointInterval, membership: membership && hexOf(membership) };
+  }
+
+  private async change(change: MemberChange, dryRun: boolean): Promise<ChangeAnswer> {
+    if (change.type === 'add' && !parseAddress(change.address).ok) {
+      return { ok: false, reason: `"${change.address}" is no peer address of the form "host:port"`, again: false };
+    }
+    if (!dryRun) this.journal.write('info', 'asked to change the members', { ...change });
+    const asked = new Promise<MembersChanged>((resolve) => this.host.changeMembers(change, dryRun, resolve));
+    const result = await Promise.race([asked, expire(replaceMaxMs)]);
+    if (result === 'late') return { ok: false, reason: 'no quorum has committed it in time; see `kimberlite member list`', again: false };
+    if (!result.ok) return result;
+    const { group } = result.membership;
+    const { replication, viewChange } = quorumsOfGroup(group);
+    return {
+      ok: true,
+      dryRun,
+      epoch: group.epoch,
+      voters: group.voters,
+      standbys: group.standbys,
+      canLose: group.voters.length - Math.max(replication, viewChange),
+      checkpointInterval: this.checkpointInterval(),
+      membership: hexOf(result.membership),
+    };
   }
 
   private urls(): { readonly endpoint: string; readonly adminUrl: string } {
@@ -209,9 +248,11 @@ class Node {
   }
 
   private members(): readonly MemberAddress[] {
-    return this.peers.hellos().map((hello, index) => {
-      if (index === this.config.replica) return { replica: this.config.replica, ...this.urls() };
-      return { replica: replicaId(index), endpoint: hello?.endpoint ?? null, adminUrl: hello?.adminUrl ?? null };
+    const hellos = this.peers.hellos();
+    return [...membersOf(this.host.group())].sort((a, b) => a - b).map((replica) => {
+      if (replica === this.config.replica) return { replica: this.config.replica, ...this.urls() };
+      const hello = hellos[replica];
+      return { replica: replicaId(replica), endpoint: hello?.endpoint ?? null, adminUrl: hello?.adminUrl ?? null };
     });
   }
 
@@ -221,17 +262,20 @@ class Node {
       status: this.host.status()?.status,
       fatal: this.fatal,
       stopping: this.stopping !== undefined,
-      replicaCount: this.config.replicas.length,
+      replica: this.config.replica,
+      voters: this.host.group().voters,
       peers: this.peers.problems(),
     };
   }
 
   private hello(): PeerHello {
-    const { clusterId, replica, replicas } = this.config;
+    const { clusterId, replica } = this.config;
+    const { epoch, voters } = this.host.group();
     return {
       cluster: clusterId,
       replica,
-      replicaCount: replicas.length,
+      epoch,
+      voters,
       protocolVersion,
       pipelineMax,
       // The log has no slots to run out of: what bounds it is the distance between checkpoints.
@@ -308,6 +352,7 @@ class Node {
         metrics: this.metrics,
         journal: this.journal,
         applied: createAppliedEffects(this.journal, this.metrics),
+        removed: () => this.leave(),
         fatal,
       },
       members: () => this.members(),
@@ -315,6 +360,8 @@ class Node {
     };
   }
 }
+
+const hexOf = (membership: Membership): string => Buffer.from(encodeMembership(membership)).toString('hex');
 
 function expire(ms: number): Promise<'late'> {
   return new Promise((resolve) => {

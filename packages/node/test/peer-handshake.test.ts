@@ -7,7 +7,8 @@ const codec = createCodec();
 const hello = (replica: number): PeerHello => ({
   cluster: clusterId('a'.repeat(32)),
   replica: replicaId(replica),
-  replicaCount: 3,
+  epoch: 0,
+  voters: [0, 1, 2],
   protocolVersion,
   pipelineMax: 8,
   slots: 0,

@@ -40,7 +40,8 @@ async function node(replica: number, addresses: readonly Address[], changes: Nod
   const hello: PeerHello = {
     cluster,
     replica: replicaId(replica),
-    replicaCount: 3,
+    epoch: 0,
+    voters: [0, 1, 2],
     protocolVersion,
     pipelineMax: 8,
     slots: 1024,
@@ -190,7 +191,7 @@ describe('what does not belong together is told apart, on both sides', () => {
   const cases: readonly (readonly [string, NodeChanges, string, RegExp])[] = [
     ['another cluster', { hello: { cluster: clusterId('f'.repeat(32)) } }, 'wrong-cluster', /cluster f{32}/],
     ['another protocol version', { hello: { protocolVersion: 99 } }, 'wrong-version', /version 99/],
-    ['another count of replicas', { hello: { replicaCount: 5 } }, 'wrong-limits', /replicaCount is (5|3) there/],
+    ['another count of replicas', { hello: { voters: [0, 1, 2, 3, 4] } }, 'wrong-limits', /give all nodes the same/],
     ['another pipeline', { hello: { pipelineMax: 9 } }, 'wrong-limits', /pipelineMax/],
     ['another number of slots', { hello: { slots: 7 } }, 'wrong-limits', /slots/],
     ['another checkpoint interval', { hello: { checkpointInterval: 7 } }, 'wrong-limits', /checkpointInterval/],

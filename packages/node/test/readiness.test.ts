@@ -7,7 +7,8 @@ const well: NodeCondition = {
   status: 'normal',
   fatal: null,
   stopping: false,
-  replicaCount: 3,
+  replica: 0,
+  voters: [0, 1, 2],
   peers: new Map([
     [1, null],
     [2, null],
@@ -49,10 +50,10 @@ describe('readiness', () => {
         ]),
       }),
     ).toContain('[+]peers ok');
-    expect(ready({ replicaCount: 1, peers: new Map() })).toContain('[+]peers ok');
+    expect(ready({ voters: [0], peers: new Map() })).toContain('[+]peers ok');
     expect(
       ready({
-        replicaCount: 4,
+        voters: [0, 1, 2, 3],
         peers: new Map([
           [1, 'x'],
           [2, 'x'],

@@ -64,6 +64,7 @@ export const joiningDurableState = (options: {
  * predecessor was fenced off, so that nothing said of that one counts.
  */
 export const replacedDurableState = (options: {
+  readonly replica: number;
   readonly view: number;
   readonly incarnation: number;
   readonly checkpointInterval?: number;
@@ -71,7 +72,8 @@ export const replacedDurableState = (options: {
   readonly membership?: Membership | null;
 }): DurableState => ({
   ...initialDurableState(options.checkpointInterval),
-  view: view(options.view + 2),
+  // Without a vote it cannot bring the others there, and need not: nothing it says counts.
+  view: view(options.membership?.group.standbys.includes(options.replica) ? options.view : options.view + 2),
   incarnation: options.incarnation,
   replaced: true,
   membership: options.membership ?? null,

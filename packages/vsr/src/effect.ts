@@ -79,7 +79,8 @@ export type Effect =
       readonly ticket: number;
       readonly result:
         | { readonly ok: true; readonly membership: Membership }
-        | { readonly ok: false; readonly reason: string };
+        /** `again`: the same may be accepted in a while. */
+        | { readonly ok: false; readonly reason: string; readonly again: boolean };
     }
   /** Whom to be connected to from now on. */
   | { readonly type: 'group-changed'; readonly membership: Membership }

@@ -1,4 +1,5 @@
 import { assert, replicaId, view as toView } from '@kimberlite/base';
+import { onPingTimer } from './clock.ts';
 import { forgetReported } from './checkpoint.ts';
 import { type Membership, membersOf, quorumsOfGroup } from './group.ts';
 import { acknowledge } from './log-writes.ts';
@@ -30,6 +31,8 @@ export function enterNextEpoch<S>(r: Replica<S>): void {
   r.members.former = before.filter((replica) => !membersOf(group).includes(replica));
   for (let replica = 0; replica < r.heardUs.length; replica++) if (!isVoter(r, replica)) forgetReported(r, replica);
   beginEpoch(r, boundary);
+  // It may have been alone before.
+  onPingTimer(r);
   r.out.push({ type: 'group-changed', membership: next });
   r.out.push({ type: 'broadcast', to: told.map(replicaId), message: newEpoch(r, next) });
 }

@@ -16,9 +16,11 @@ export type MemberChange =
   /** The standby `by` votes instead of `replica`, which leaves: in one step, so that the group is never smaller. */
   | { readonly type: 'replace'; readonly replica: number; readonly by: number };
 
-type Proposal = { readonly ok: true; readonly group: Group } | { readonly ok: false; readonly reason: string };
+type Refused = { readonly ok: false; readonly reason: string; readonly again: boolean };
+type Proposal = { readonly ok: true; readonly group: Group } | Refused;
 
-const no = (reason: string): Proposal => ({ ok: false, reason });
+const no = (reason: string): Refused => ({ ok: false, reason, again: false });
+const notYet = (reason: string): Refused => ({ ok: false, reason, again: true });
 
 /** Ops that a standby may be behind the primary when it gets its vote. */
 const lagMax = 256;
@@ -41,8 +43,8 @@ export function onChangeMembers<S>(r: Replica<S>, change: MemberChange, ticket: 
 
 function propose<S>(r: Replica<S>, change: MemberChange): Proposal {
   const reason = whyNotServing(r);
-  if (reason !== null) return no(`this replica does not serve just now (${reason}); ask the primary`);
-  if (isChanging(r)) return no('another change of the members is under way; try again when it is done');
+  if (reason !== null) return notYet(`this replica does not serve just now (${reason}); ask the primary`);
+  if (isChanging(r)) return notYet('another change of the members is under way; try again when it is done');
   switch (change.type) {
     case 'add':
       return add(r, change.replica, change.address);
@@ -87,23 +89,25 @@ function add<S>(r: Replica<S>, replica: number, address: string): Proposal {
 }
 
 /** Null: it may vote. */
-function whyNotReady<S>(r: Replica<S>, replica: number): string | null {
+function whyNotReady<S>(r: Replica<S>, replica: number): Refused | null {
   if (!r.group.standbys.includes(replica)) {
-    return `replica ${replica} is no standby; see \`kimberlite member list\`, and add it with \`kimberlite member add\``;
+    return no(
+      `replica ${replica} is no standby; see \`kimberlite member list\`, and add it with \`kimberlite member add\``,
+    );
   }
   const heard = r.members.heard.get(replica);
   if (heard === undefined || r.now - heard.atUs > silenceMs * 1000) {
-    return `replica ${replica} was not heard for ${silenceMs / 1000} s; start its node first`;
+    return notYet(`replica ${replica} was not heard for ${silenceMs / 1000} s; start its node first`);
   }
   if (heard.applied + lagMax >= r.commit && heard.applied > 0) return null;
-  return `replica ${replica} has not caught up: it is at op ${heard.applied} of ${r.commit}; try again in a while`;
+  return notYet(`replica ${replica} has not caught up: it is at op ${heard.applied} of ${r.commit}`);
 }
 
 function promote<S>(r: Replica<S>, replica: number): Proposal {
   const { voters, standbys } = r.group;
   if (isVoter(r, replica)) return no(`replica ${replica} has a vote already`);
-  const reason = whyNotReady(r, replica);
-  if (reason !== null) return no(reason);
+  const refused = whyNotReady(r, replica);
+  if (refused !== null) return refused;
   return guarded(r, next(r, [...voters, replica], standbys.filter((other) => other !== replica)));
 }
 
@@ -119,8 +123,8 @@ function replace<S>(r: Replica<S>, replica: number, by: number): Proposal {
   const { voters, standbys } = r.group;
   if (!isVoter(r, replica)) return no(`replica ${replica} has no vote that another could take over`);
   if (replica === r.self) return no('it is the primary; move that to another replica first: `kimberlite transfer`');
-  const reason = whyNotReady(r, by);
-  if (reason !== null) return no(reason);
+  const refused = whyNotReady(r, by);
+  if (refused !== null) return refused;
   const without = standbys.filter((other) => other !== by);
   return guarded(r, next(r, voters.map((other) => (other === replica ? by : other)), without));
 }
@@ -131,7 +135,7 @@ function guarded<S>(r: Replica<S>, group: Group): Proposal {
   const silent = group.voters.filter((replica) => !isHeard(r, replica));
   const needed = Math.max(replication, viewChange);
   if (group.voters.length - silent.length >= needed) return { ok: true, group };
-  return no(
+  return notYet(
     `of the ${group.voters.length} that would vote ${needed} must be up, and replica ${silent.join(', ')} is not heard: ` +
       'start it, or recover or replace it first',
   );

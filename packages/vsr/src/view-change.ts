@@ -3,6 +3,9 @@ import {
   op as toOp,
   type PrepareHeader,
   pipelineMax,
+  type ReplicaId,
+  replicaId,
+  replicasMax,
   timestamp as toTimestamp,
   unreachable,
   view as toView,
@@ -191,6 +194,7 @@ export function onViewChangeTimer<S>(r: Replica<S>): void {
   setTimer(r, 'view-change', jittered(r, r.timing.viewChangeMs / 2));
   if (isVoter(r)) voteToLeave(r);
   else askEverybody(r);
+  askStrangers(r);
 }
 
 /** The superblock holds what it should: say what waited for that. */
@@ -589,6 +593,14 @@ export function onRequestStartViewTimer<S>(r: Replica<S>): void {
 /** A replica without a vote cannot bring a view change about: it asks where the others are. */
 function askEverybody<S>(r: Replica<S>): void {
   broadcast(r, { type: 'request-start-view', from: r.self, view: toView(r.durable.view), nonce: r.nonce });
+}
+
+/** The others of this epoch may all be gone, and the cluster far ahead: whoever can be reached may know. */
+function askStrangers<S>(r: Replica<S>): void {
+  const strangers: ReplicaId[] = [];
+  for (let i = 0; i < replicasMax; i++) if (i !== r.self && !isMember(r, i)) strangers.push(replicaId(i));
+  const message = { type: 'request-start-view' as const, from: r.self, view: toView(r.durable.view), nonce: r.nonce };
+  if (strangers.length > 0) r.out.push({ type: 'broadcast', to: strangers, message });
 }
 
 /** Until a view of this epoch is installed here, others may not have heard that it has begun. */

@@ -69,7 +69,7 @@ export class TestCheckpoints {
     for (const [checksum, { ref }] of this.stored) {
       // A newer one is written, and the replica has not been told yet.
       if (ref.header.op > newest) continue;
-      if (!keep.some((kept) => kept.checksum === checksum)) this.stored.delete(checksum);
+      if (!keep.some((kept) => kept.header.op === ref.header.op)) this.stored.delete(checksum);
     }
   }
 

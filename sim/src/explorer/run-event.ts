@@ -182,7 +182,8 @@ export class EventRunner {
       case 'send-message':
         return this.send(run, effect.to, effect.message);
       case 'broadcast':
-        for (const to of effect.to) this.send(run, to, effect.message);
+        // There is nobody else in any world.
+        for (const to of effect.to) if (to < replicaCount) this.send(run, to, effect.message);
         return;
       case 'set-timer':
         run.timers |= this.isExplored(effect.timer) ? timerBit(effect.timer) : 0;

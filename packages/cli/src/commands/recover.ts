@@ -15,6 +15,7 @@ interface Fenced {
   readonly view: number;
   readonly incarnation: number;
   readonly checkpointInterval: number;
+  readonly membership: string | null;
 }
 
 /** How often a primary is asked, and the pause between: a view change takes less. */
@@ -50,7 +51,7 @@ const vouch = ({ replica }: NodeConfig): string =>
   `If the old machine of replica ${replica} ever ran again beside the new one, the cluster could lose what it acknowledged.\n` +
   'Make sure that it never does (switched off, disk wiped), and add --old-machine-is-gone.';
 
-function expectEmpty({ dataDir }: NodeConfig): void {
+export function expectEmpty({ dataDir }: NodeConfig): void {
   if (!existsSync(dataDir) || readdirSync(dataDir).length === 0) return;
   throw fail(
     'DirectoryNotEmpty',
@@ -89,8 +90,9 @@ async function fence(context: Context, endpoints: Endpoints, replica: number): P
     if (attempt > 0) await pause(attemptPauseMs);
     const answer = await askPrimary(endpoints, `/members/${replica}/replace`);
     const { view, incarnation, checkpointInterval } = answer;
+    const membership = typeof answer['membership'] === 'string' ? answer['membership'] : null;
     if (typeof view === 'number' && typeof incarnation === 'number' && typeof checkpointInterval === 'number') {
-      return { view, incarnation, checkpointInterval };
+      return { view, incarnation, checkpointInterval, membership };
     }
     reason = String(answer['reason']);
     if (attempt === 0) line(context.terminal.err, `not yet: ${reason}; trying again …`);

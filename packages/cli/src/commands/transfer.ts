@@ -46,8 +46,8 @@ async function transfer(endpoints: Endpoints, wanted: number | undefined): Promi
   const { primary: from, replicas } = await statusOf(endpoints);
   if (from === null)
     throw fail('NoPrimary', 'There is no primary just now.', 'Wait for `kimberlite status` to show one.');
-  if (wanted !== undefined && wanted >= replicas.length) {
-    throw fail('NoSuchReplica', `The cluster has replicas 0 to ${replicas.length - 1}.`);
+  if (wanted !== undefined && !replicas.some(({ replica }) => replica === wanted)) {
+    throw fail('NoSuchReplica', `The cluster has replicas ${replicas.map(({ replica }) => replica).join(', ')}.`);
   }
   let now = from;
   for (let step = 0; step < stepsMax; step++) {
