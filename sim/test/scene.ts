@@ -193,6 +193,7 @@ export class Scene {
       checkpointInterval: 16_384,
       incarnation: 0,
       replaced: false,
+      membership: null,
     };
     const copy = new Uint8Array(16_384);
     copy.set(encodeDurableState(durable), 128);
@@ -282,7 +283,7 @@ export class Scene {
     options: { readonly view?: number; readonly commit?: number; readonly round?: number } = {},
   ): void {
     const { view = 0, commit = 0, round = 0 } = options;
-    const rest = { number: 1, commit: toOp(commit), round, checkpoint: null, report: null };
+    const rest = { number: 1, commit: toOp(commit), round, applied: toOp(commit), checkpoint: null, report: null };
     this.send(index, { type: 'heartbeat-ok', from: replicaId(index), view: toView(view), ...rest });
   }
 

@@ -180,10 +180,7 @@ describe('replicas', () => {
 
   test('that counts the replicas differently', async () => {
     const values: { replicas: string[] } = JSON.parse(readFileSync(member(2).config, 'utf8'));
-    await impostor(
-      { replicas: [...values.replicas, '127.0.0.1:9', '127.0.0.1:10'] },
-      /vote.*give all nodes the same/s,
-    );
+    await impostor({ replicas: [...values.replicas, '127.0.0.1:9', '127.0.0.1:10'] }, /vote.*give all nodes the same/s);
   }, 120_000);
 
   test('with a secret the others do not have', async () => {

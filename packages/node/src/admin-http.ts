@@ -89,7 +89,12 @@ export class AdminHttp {
   private async act(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const action = actionOf(request, this.options.actions);
     if (action === null) {
-      return reply(response, 404, 'text/plain', 'try /transfer or /members/N/ with add, promote, remove, hand-over or replace\n');
+      return reply(
+        response,
+        404,
+        'text/plain',
+        'try /transfer or /members/N/ with add, promote, remove, hand-over or replace\n',
+      );
     }
     const answer = await action();
     reply(response, answer.ok ? 200 : 409, 'application/json', `${JSON.stringify(answer)}\n`);

@@ -64,7 +64,9 @@ export function formatJoining(
 function decodeMembership(hex: string): Membership {
   const membership = readMembership(new FixedReader(Buffer.from(hex, 'hex')));
   if (membership.ok) return membership.value;
-  throw new StartError(`the answer of the primary cannot be read: ${membership.error}; run the same release everywhere`);
+  throw new StartError(
+    `the answer of the primary cannot be read: ${membership.error}; run the same release everywhere`,
+  );
 }
 
 /**

@@ -223,7 +223,8 @@ class Node {
     if (!dryRun) this.journal.write('info', 'asked to change the members', { ...change });
     const asked = new Promise<MembersChanged>((resolve) => this.host.changeMembers(change, dryRun, resolve));
     const result = await Promise.race([asked, expire(replaceMaxMs)]);
-    if (result === 'late') return { ok: false, reason: 'no quorum has committed it in time; see `kimberlite member list`', again: false };
+    if (result === 'late')
+      return { ok: false, reason: 'no quorum has committed it in time; see `kimberlite member list`', again: false };
     if (!result.ok) return result;
     const { group } = result.membership;
     const { replication, viewChange } = quorumsOfGroup(group);
@@ -249,11 +250,13 @@ class Node {
 
   private members(): readonly MemberAddress[] {
     const hellos = this.peers.hellos();
-    return [...membersOf(this.host.group())].sort((a, b) => a - b).map((replica) => {
-      if (replica === this.config.replica) return { replica: this.config.replica, ...this.urls() };
-      const hello = hellos[replica];
-      return { replica: replicaId(replica), endpoint: hello?.endpoint ?? null, adminUrl: hello?.adminUrl ?? null };
-    });
+    return [...membersOf(this.host.group())]
+      .sort((a, b) => a - b)
+      .map((replica) => {
+        if (replica === this.config.replica) return { replica: this.config.replica, ...this.urls() };
+        const hello = hellos[replica];
+        return { replica: replicaId(replica), endpoint: hello?.endpoint ?? null, adminUrl: hello?.adminUrl ?? null };
+      });
   }
 
   private condition(): NodeCondition {

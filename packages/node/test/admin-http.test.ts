@@ -42,6 +42,7 @@ const row: StatusRow = {
 
 const noActions: AdminActions = {
   replace: async (replica) => ({ ok: false, reason: `replica ${replica}: nobody replaces anything here` }),
+  change: async ({ type }) => ({ ok: false, reason: `nobody can ${type} anything here`, again: false }),
   transfer: () => ({ ok: true }),
 };
 

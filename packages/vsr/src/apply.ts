@@ -75,12 +75,7 @@ export function applyOp<S>(r: Replica<S>, prepare: Prepare): void {
 }
 
 /** Table G, column apply. True: the state machine asks for a checkpoint at this op. */
-function applyRequest<S>(
-  r: Replica<S>,
-  header: PrepareHeader,
-  request: ClientRequest,
-  effects: unknown[],
-): boolean {
+function applyRequest<S>(r: Replica<S>, header: PrepareHeader, request: ClientRequest, effects: unknown[]): boolean {
   const { op, timestamp } = header;
   if (request.client === systemClient) return applySystem(r, header, request.body);
   const entry = r.sessions.get(request.client);

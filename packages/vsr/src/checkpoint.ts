@@ -1,4 +1,11 @@
-import { assert, type CheckpointRef, checkpointIntervalBytes, op as toOp, type PrepareHeader, replicasMax } from '@kimberlite/base';
+import {
+  assert,
+  type CheckpointRef,
+  checkpointIntervalBytes,
+  op as toOp,
+  type PrepareHeader,
+  replicasMax,
+} from '@kimberlite/base';
 import { type CheckpointContent, type CheckpointSchedule, copySessions, encodeContent } from './checkpoint-content.ts';
 import { checkpointsKept } from './durable-codec.ts';
 import type { CheckpointMark } from './durable-state.ts';

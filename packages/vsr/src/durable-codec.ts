@@ -14,7 +14,16 @@ import {
   view,
 } from '@kimberlite/base';
 import type { CheckpointMark, DurableState, DurableSuffixEntry } from './durable-state.ts';
-import { encodeMembership, epochOf, firstViewOf, headerBytes, type Membership, readHeader, readMembership, writeHeader } from './group.ts';
+import {
+  encodeMembership,
+  epochOf,
+  firstViewOf,
+  headerBytes,
+  type Membership,
+  readHeader,
+  readMembership,
+  writeHeader,
+} from './group.ts';
 
 // The replica's part of the superblock, in bytes. The superblock itself carries the checksum.
 // view u64 · log view u64 · commit u64 · checkpoint u64 · P u32 · count u32, then per entry
@@ -187,5 +196,13 @@ export function decodeDurableState(bytes: Uint8Array): Result<DurableState, stri
   if (checkpoint !== (checkpoints.value.checkpoints[0]?.header.op ?? 0)) return err('another newest checkpoint');
   const epoch = membership.value?.group.epoch ?? 0;
   if (epochOf(stateView) !== epoch) return err(`a view of another epoch than the group's`);
-  return ok({ view: stateView, logView, commit, checkpoint, suffix, ...checkpoints.value, membership: membership.value });
+  return ok({
+    view: stateView,
+    logView,
+    commit,
+    checkpoint,
+    suffix,
+    ...checkpoints.value,
+    membership: membership.value,
+  });
 }

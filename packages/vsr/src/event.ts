@@ -69,7 +69,12 @@ export type Event =
   /** The operator vouches that the machine of that replica is gone for good. Answered by `member-replaced`. */
   | { readonly type: 'replace-member'; readonly replica: number; readonly ticket: number }
   /** The operator wants another group. Answered by `members-changed`. */
-  | { readonly type: 'change-members'; readonly change: MemberChange; readonly ticket: number; readonly dryRun: boolean }
+  | {
+      readonly type: 'change-members';
+      readonly change: MemberChange;
+      readonly ticket: number;
+      readonly dryRun: boolean;
+    }
   /** The operator wants another replica to be the primary. */
   | { readonly type: 'transfer' }
   /** The operator wants this replica to stop: refuse new work and, as primary, hand over first. */

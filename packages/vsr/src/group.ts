@@ -82,7 +82,10 @@ export function encodeGroup(group: Group): Uint8Array {
   writer.u8(standbys.length);
   for (const replica of standbys) writer.u8(replica);
   for (const [replica, address] of addresses.entries()) {
-    writer.u32(incarnations[replica] ?? 0).u8(address.length).raw(address);
+    writer
+      .u32(incarnations[replica] ?? 0)
+      .u8(address.length)
+      .raw(address);
   }
   return writer.bytes;
 }
@@ -93,7 +96,8 @@ export function readGroup(reader: FixedReader): Result<Group, string> {
   const voters = readReplicas(reader);
   const standbys = readReplicas(reader);
   if (voters === null || standbys === null || voters.length === 0) return err('a group is out of bounds');
-  if (new Set([...voters, ...standbys]).size !== voters.length + standbys.length) return err('a replica is named twice');
+  if (new Set([...voters, ...standbys]).size !== voters.length + standbys.length)
+    return err('a replica is named twice');
   const incarnations: number[] = [];
   const addresses: string[] = [];
   for (let replica = 0; replica < replicasMax; replica++) {
@@ -153,6 +157,7 @@ export function readMembership(reader: FixedReader): Result<Membership, string> 
   if (!group.ok) return group;
   const header = readHeader(reader);
   if (reader.failed) return err('a membership is cut short');
-  if ((header.op === 0) !== (group.value.epoch === 0)) return err('an epoch begins with an op, and the first with none');
+  if ((header.op === 0) !== (group.value.epoch === 0))
+    return err('an epoch begins with an op, and the first with none');
   return ok({ group: group.value, boundary: header.op === 0 ? null : header });
 }

@@ -4,7 +4,17 @@ import { send } from './send.ts';
 import { keepWritten } from './checkpoint.ts';
 import { commitByAcks, countAck } from './commit.ts';
 import { isWhole, noteWhole } from './epoch.ts';
-import { bodyAt, idAt, isDurableAt, isNormalPrimary, isVoter, primaryOf, type Replica, setEntry, slotAt } from './replica.ts';
+import {
+  bodyAt,
+  idAt,
+  isDurableAt,
+  isNormalPrimary,
+  isVoter,
+  primaryOf,
+  type Replica,
+  setEntry,
+  slotAt,
+} from './replica.ts';
 
 // Getting prepares onto the disk, and acknowledging them once they are there.
 

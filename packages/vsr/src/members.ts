@@ -235,5 +235,6 @@ export function giveUpReplacing<S>(r: Replica<S>): void {
   r.members.heard.clear();
   const reason = 'the view changed meanwhile; see whether it was done (`kimberlite member list`), or try again';
   if (replacing !== null) answer(r, replacing.ticket, { ok: false, reason });
-  if (changing !== null) r.out.push({ type: 'members-changed', ticket: changing.ticket, result: { ok: false, reason, again: false } });
+  if (changing !== null)
+    r.out.push({ type: 'members-changed', ticket: changing.ticket, result: { ok: false, reason, again: false } });
 }

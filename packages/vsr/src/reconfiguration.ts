@@ -72,7 +72,9 @@ function next<S>(r: Replica<S>, voters: readonly number[], standbys: readonly nu
 
 function add<S>(r: Replica<S>, replica: number, address: string): Proposal {
   if (isMember(r, replica)) {
-    return no(`replica ${replica} is a member already; if its machine was lost, run \`kimberlite recover\` on the new one`);
+    return no(
+      `replica ${replica} is a member already; if its machine was lost, run \`kimberlite recover\` on the new one`,
+    );
   }
   if (!Number.isInteger(replica) || replica < 0 || replica >= replicasMax) {
     return no(`a cluster has replicas 0 to ${replicasMax - 1}`);
@@ -108,15 +110,37 @@ function promote<S>(r: Replica<S>, replica: number): Proposal {
   if (isVoter(r, replica)) return no(`replica ${replica} has a vote already`);
   const refused = whyNotReady(r, replica);
   if (refused !== null) return refused;
-  return guarded(r, next(r, [...voters, replica], standbys.filter((other) => other !== replica)));
+  return guarded(
+    r,
+    next(
+      r,
+      [...voters, replica],
+      standbys.filter((other) => other !== replica),
+    ),
+  );
 }
 
 function remove<S>(r: Replica<S>, replica: number): Proposal {
   const { voters, standbys } = r.group;
   if (!isMember(r, replica)) return no(`replica ${replica} is no member of the cluster`);
-  if (!isVoter(r, replica)) return { ok: true, group: next(r, voters, standbys.filter((other) => other !== replica)) };
+  if (!isVoter(r, replica))
+    return {
+      ok: true,
+      group: next(
+        r,
+        voters,
+        standbys.filter((other) => other !== replica),
+      ),
+    };
   if (replica === r.self) return no('it is the primary; move that to another replica first: `kimberlite transfer`');
-  return guarded(r, next(r, voters.filter((other) => other !== replica), standbys));
+  return guarded(
+    r,
+    next(
+      r,
+      voters.filter((other) => other !== replica),
+      standbys,
+    ),
+  );
 }
 
 function replace<S>(r: Replica<S>, replica: number, by: number): Proposal {
@@ -126,7 +150,14 @@ function replace<S>(r: Replica<S>, replica: number, by: number): Proposal {
   const refused = whyNotReady(r, by);
   if (refused !== null) return refused;
   const without = standbys.filter((other) => other !== by);
-  return guarded(r, next(r, voters.map((other) => (other === replica ? by : other)), without));
+  return guarded(
+    r,
+    next(
+      r,
+      voters.map((other) => (other === replica ? by : other)),
+      without,
+    ),
+  );
 }
 
 /** Those that would vote and are heard must be a quorum, for every decision there is: or the next epoch never begins. */

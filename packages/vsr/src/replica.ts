@@ -338,7 +338,10 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
   const { durable, recovered, hasher, cluster, replicaCount } = options;
   const group = durable.membership?.group ?? foundingGroup(replicaCount);
   assert(epochOf(durable.view) === group.epoch, 'the view is of the epoch of the group');
-  assert(options.replica < (durable.membership === null ? replicaCount : replicasMax), 'the replica is one of the cluster');
+  assert(
+    options.replica < (durable.membership === null ? replicaCount : replicasMax),
+    'the replica is one of the cluster',
+  );
   const root = rootHeader(cluster, hasher);
   const { checkpoints, stable, checkpointInterval: interval } = durable;
   // What the state goes on from, and what the log goes back to.

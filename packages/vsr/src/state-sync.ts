@@ -94,6 +94,8 @@ export function onSyncTimer<S>(r: Replica<S>): void {
   if (s === null) return;
   // Another primary's log reached far enough back.
   if (r.stateLoaded && s.phase !== 'installing' && r.applied === r.commit) return endSync(r);
+  // What was missing has come meanwhile, and no checkpoint is newer: the log brings the rest.
+  if (r.stateLoaded && s.phase === 'asking' && r.applied >= r.checkpointing.primaryTrimmed) return endSync(r);
   const silentMs = (r.now - s.heardUs) / 1000;
   const waitsForPeers = s.phase === 'manifest' || s.phase === 'fetching';
   if (waitsForPeers && silentMs > patience * r.timing.repairTimeoutMs) return beginSync(r);

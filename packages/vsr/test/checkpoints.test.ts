@@ -22,6 +22,7 @@ import {
   encodeBatch,
   replicaStatus,
   step,
+  foundingGroup,
   systemClient,
 } from '../src/index.ts';
 import type { SessionEntry } from '../src/sessions.ts';
@@ -175,6 +176,8 @@ describe('the content of a checkpoint', () => {
     const request = { op, timestamp: op, client: clients[0], session: 1, checksum: '', body: bytesOf(`put ${op}`) };
     state = byteMachine.apply(state, request as never).state;
   }
+  const fields = { cluster: 'c0'.repeat(16), op: 3, view: 1, parent: 'ab'.repeat(16), timestamp: 1 };
+  const { header } = makePrepare({ ...fields, body: new Uint8Array(0) }, sha256Hasher);
   const content = {
     state,
     sessions: new Map([
@@ -183,6 +186,7 @@ describe('the content of a checkpoint', () => {
     ]),
     schedule: { op: 4, bytes: 99 },
     living: [0, 2, 0, 0, 0, 0],
+    membership: { group: { ...foundingGroup(3), epoch: 2, standbys: [4] }, boundary: header },
   };
   const bytes = concatBytes([...encodeContent(content, byteMachine)]);
 

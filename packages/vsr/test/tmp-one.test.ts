@@ -7,7 +7,12 @@ test('one', { timeout: 600000 }, () => {
     const walk = new Walk(optionsFor(seed));
     const lines: string[] = [JSON.stringify(optionsFor(seed))];
     walk.trace = (l) => lines.push(l);
-    try { walk.run(); console.log(seed, 'ok'); } catch (e) { console.log(seed, String((e as Error).stack).slice(0, 300)); }
+    try {
+      walk.run();
+      console.log(seed, 'ok');
+    } catch (e) {
+      console.log(seed, String((e as Error).stack).slice(0, 3300));
+    }
     writeFileSync(`/tmp/walk.${seed}`, lines.join('\n'));
   }
 });

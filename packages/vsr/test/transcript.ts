@@ -197,7 +197,7 @@ export class Transcript {
       case 'send-message':
         return this.post(node.id, effect.to, effect.message);
       case 'broadcast':
-        for (const other of this.nodes) if (other !== node) this.post(node.id, other.id, effect.message);
+        for (const to of effect.to) if (to < this.nodes.length) this.post(node.id, to, effect.message);
         return;
       case 'set-timer':
         node.timers.set(effect.timer, this.nowUs + effect.delayMs * 1000);

@@ -26,6 +26,8 @@ import {
   type DurableState,
   decodeBatch,
   decodeDurableState,
+  foundingGroup,
+  viewsPerEpoch,
   encodeBatch,
   encodeDurableState,
   encodeReplica,
@@ -195,6 +197,7 @@ describe('durable state', () => {
     checkpointInterval: 4,
     incarnation: 3,
     replaced: true,
+    membership: null,
     suffix: [
       { op: op(0), id: root.id, header: root },
       { op: op(1), id: 'a'.repeat(32) as Checksum, header: null },
@@ -207,6 +210,23 @@ describe('durable state', () => {
       ok: true,
       value: initialDurableState(),
     });
+  });
+  test('with a membership', () => {
+    const addresses = ['', 'a:1', '', '[::1]:7014', '', ''];
+    const group = { ...foundingGroup(3), epoch: 1, voters: [2, 0, 3], standbys: [1], addresses };
+    const joined: DurableState = {
+      ...state,
+      view: view(viewsPerEpoch + 7),
+      logView: view(viewsPerEpoch),
+      membership: { group, boundary: checkpoint(9).header },
+    };
+    const bytes = encodeDurableState(joined);
+    expect(decodeDurableState(bytes)).toEqual({ ok: true, value: joined });
+    const before = encodeDurableState({ ...joined, membership: null }).length;
+    for (let end = before; end < bytes.length; end++) expect(decodeDurableState(bytes.subarray(0, end)).ok).toBe(false);
+    expect(decodeDurableState(encodeDurableState({ ...joined, view: view(7), logView: view(7) })).ok).toBe(false);
+    const twice = { group: { ...group, standbys: [0] }, boundary: checkpoint(9).header };
+    expect(decodeDurableState(encodeDurableState({ ...joined, membership: twice })).ok).toBe(false);
   });
   test('total', () => {
     const bytes = encodeDurableState(state);

@@ -337,7 +337,9 @@ export class Walk {
     const { view, incarnation, membership } = result;
     this.trace?.(`${this.nowUs} replaced ${node.id}: incarnation ${incarnation}, view ${view}`);
     const { checkpointInterval } = this.options;
-    node.disk = new TestDisk(replacedDurableState({ replica: node.id, view, incarnation, checkpointInterval, membership }));
+    node.disk = new TestDisk(
+      replacedDurableState({ replica: node.id, view, incarnation, checkpointInterval, membership }),
+    );
     this.boot(node);
   }
 

@@ -41,6 +41,20 @@ const mark = fc
 const checkpointMark = fc.option(fc.record({ op, checksum: id }));
 const checkpointRef = fc.record({ header, contentBytes: fc.nat(1_000_000), checksum: id });
 
+const membership = fc
+  .record({
+    epoch: fc.nat({ max: 1000 }),
+    order: fc.shuffledSubarray([0, 1, 2, 3, 4, 5], { minLength: 1 }),
+    voting: fc.integer({ min: 1, max: 6 }),
+    incarnations: fc.array(fc.nat(9), { minLength: 6, maxLength: 6 }),
+    addresses: fc.array(fc.string({ maxLength: 20 }), { minLength: 6, maxLength: 6 }),
+    boundary: header.filter((h) => h.op > 0),
+  })
+  .map(({ epoch, order, voting, boundary, ...rest }) => ({
+    group: { epoch, voters: order.slice(0, voting), standbys: order.slice(voting), ...rest },
+    boundary: epoch === 0 ? null : boundary,
+  }));
+
 const of = <T extends Message['type']>(type: T) => fc.constant(type);
 export const peerMessage: fc.Arbitrary<Message> = fc.oneof(
   fc.record({ type: of('prepare'), from, view, commit: op, round: natural, prepare }),
@@ -63,6 +77,7 @@ export const peerMessage: fc.Arbitrary<Message> = fc.oneof(
     number: natural,
     round: natural,
     commit: op,
+    applied: op,
     checkpoint: checkpointMark,
     report,
   }),
@@ -108,6 +123,7 @@ export const peerMessage: fc.Arbitrary<Message> = fc.oneof(
     part: fc.nat(checkpointPartsMax),
     bytes: fc.option(bytes),
   }),
+  fc.record({ type: of('new-epoch'), from, membership }),
 );
 
 const session = as<SessionNumber>(natural);

@@ -116,7 +116,10 @@ function addAdd(member: Command, context: Context): void {
       await add(context, config, endpointsOf(context, flags), flags);
     });
   examples(command, [
-    ['on the new machine', 'kimberlite member add --config node-3.yaml --endpoints ws://10.0.0.1:7001,ws://10.0.0.2:7001'],
+    [
+      'on the new machine',
+      'kimberlite member add --config node-3.yaml --endpoints ws://10.0.0.1:7001,ws://10.0.0.2:7001',
+    ],
     ['then', 'kimberlite start --config node-3.yaml'],
     ['and, from anywhere', 'kimberlite member promote 3'],
   ]);
@@ -145,7 +148,9 @@ function addPromote(member: Command, context: Context): void {
   const command = withChange(member.command('promote'))
     .argument('<replica>', 'a standby', replicaNumber)
     .summary('give a standby a vote')
-    .description('Waits until the standby has caught up. An even number of voters survives no more losses than one less.')
+    .description(
+      'Waits until the standby has caught up. An even number of voters survives no more losses than one less.',
+    )
     .action(async (replica: number, options: ChangeOptions) => {
       print(context, await changeBy(context, options, `/members/${replica}/promote`), options);
     });
