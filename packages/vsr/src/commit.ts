@@ -29,6 +29,22 @@ export function commitByAcks<S>(r: Replica<S>): void {
   advanceApply(r);
 }
 
+/**
+ * A backup of this view knows of commits that this primary does not: it heard of them in an earlier view, or fetched a
+ * checkpoint above them, and has nothing left to acknowledge below that.
+ */
+export function commitByBackup<S>(r: Replica<S>, commit: number): void {
+  const known = Math.min(commit, r.head);
+  if (!isNormalPrimary(r) || known <= r.commit) return;
+  r.mark('commit-learnt-from-a-backup');
+  for (let op = r.commit + 1; op <= known; op++) {
+    r.acks.delete(op);
+    r.sent.delete(op);
+  }
+  r.commit = known;
+  advanceApply(r);
+}
+
 /** Takes over a commit number that came from the view in which this replica is normal (pitfall 54). */
 export function commitByMessage<S>(r: Replica<S>, commit: number): void {
   const known = Math.min(commit, r.head);

@@ -39,6 +39,7 @@ export const replicaMarks = [
   'silent-primary-votes',
   'heard-again',
   'primary-stuck-forfeits',
+  'commit-learnt-from-a-backup',
   'inherited-requests-indexed',
   'clock-outvoted',
   'clock-unsynchronized',

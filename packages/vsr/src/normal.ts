@@ -1,7 +1,7 @@
 import { assert, op as toOp, pipelineMax, view as toView } from '@kimberlite/base';
 import { noteStable, report, reportedMark } from './checkpoint.ts';
 import { clockVerdict } from './clock.ts';
-import { commitByAcks, commitByMessage, countAck } from './commit.ts';
+import { commitByAcks, commitByBackup, commitByMessage, countAck } from './commit.ts';
 import { acknowledge, takeBody } from './log-writes.ts';
 import type { HeartbeatMessage, HeartbeatOkMessage, PrepareMessage, PrepareOkMessage } from './message.ts';
 import { prepareMessage, startPrepares } from './pipeline.ts';
@@ -158,6 +158,7 @@ export function onHeartbeatOk<S>(r: Replica<S>, m: HeartbeatOkMessage): void {
     r.members.heard.set(m.from, { atUs: r.now, applied: m.applied });
   }
   if (!hearBackup(r, m.from, m.view)) return;
+  commitByBackup(r, m.commit);
   report(r, m.from, m.checkpoint);
   onRoundEcho(r, m.from, m.round);
 }
