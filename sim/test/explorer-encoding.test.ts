@@ -72,7 +72,7 @@ function changedWithin(field: keyof Subject): unknown {
   const { samples } = root.replica;
   switch (field) {
     case 'heardUs':
-      return [3, 4, 5];
+      return [3, 4, 5, 3, 4, 5];
     case 'progress':
       return { applied: 0, atUs: 5 };
     case 'samples':
