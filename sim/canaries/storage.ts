@@ -128,8 +128,8 @@ export const storage: readonly Canary[] = [
       ),
       host(
         'host',
-        'decodeDurableState, encodeDurableState, replicaStatus',
-        'decodeDurableState, encodeDurableState, initialDurableState, replicaStatus',
+        'decodeDurableState, encodeDurableState, foundingGroup',
+        'decodeDurableState, encodeDurableState, foundingGroup, initialDurableState',
       ),
       host(
         'host',
