@@ -52,6 +52,26 @@ export function encodeUtf8(text: string): Uint8Array {
   return target.slice(0, encodeUtf8Into(text, target, 0));
 }
 
+/** Bytes below 0x80 that become text at once. More in one call take a list of arguments, which costs more than the text. */
+const asciiBlock = 16;
+
+/**
+ * The text that these bytes begin with, as far as they are below 0x80, in whole blocks. Put together from pieces and
+ * made one string at once: a tree of pieces would take several times the memory for as long as it is kept.
+ */
+function asciiText(b: Uint8Array, start: number, end: number): string {
+  let text = '';
+  for (let i = start; i + asciiBlock <= end; i += asciiBlock) {
+    const [b0, b1, b2, b3] = [b[i] as number, b[i + 1] as number, b[i + 2] as number, b[i + 3] as number];
+    const [b4, b5, b6, b7] = [b[i + 4] as number, b[i + 5] as number, b[i + 6] as number, b[i + 7] as number];
+    const [b8, b9, ba, bb] = [b[i + 8] as number, b[i + 9] as number, b[i + 10] as number, b[i + 11] as number];
+    const [bc, bd, be, bf] = [b[i + 12] as number, b[i + 13] as number, b[i + 14] as number, b[i + 15] as number];
+    if ((b0 | b1 | b2 | b3 | b4 | b5 | b6 | b7 | b8 | b9 | ba | bb | bc | bd | be | bf) >= 0x80) break;
+    text += String.fromCharCode(b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, ba, bb, bc, bd, be, bf);
+  }
+  return text;
+}
+
 /** UTF-16 units that become text at once: arguments of one call. */
 const unitsMax = 1_024;
 const units = new Array<number>(unitsMax).fill(0);
@@ -61,9 +81,10 @@ const units = new Array<number>(unitsMax).fill(0);
  * Text is made of many units at once, because one put together unit by unit is a tree as long as the text.
  */
 export function decodeUtf8(bytes: Uint8Array, start = 0, end: number = bytes.length): string | undefined {
-  let text = '';
+  let text = asciiText(bytes, start, end);
+  const isPieces = text.length > asciiBlock;
   let count = 0;
-  let i = start;
+  let i = start + text.length;
   while (i < end) {
     if (count >= unitsMax - 1) {
       text += Reflect.apply(String.fromCharCode, null, units.slice(0, count));
@@ -91,8 +112,13 @@ export function decodeUtf8(bytes: Uint8Array, start = 0, end: number = bytes.len
     } else units[count++] = code;
     i += extra + 1;
   }
-  return text + Reflect.apply(String.fromCharCode, null, units.slice(0, count));
+  if (count > 0) text += Reflect.apply(String.fromCharCode, null, units.slice(0, count));
+  // A tree of pieces becomes one string when it is asked for one of its units; this is true of all there are.
+  return isPieces && text.charCodeAt(0) !== bytes[start] ? undefined : text;
 }
+
+/** As `decodeUtf8`; a platform's may take its place, which is several times as fast. */
+export type DecodeText = (bytes: Uint8Array, start: number, end: number) => string | undefined;
 
 /** True when `text` has no lone surrogate, so that it has exactly one UTF-8 form. */
 export function isWellFormed(text: string): boolean {

@@ -1,4 +1,4 @@
-// pnpm bench:checkpoint [--json] [--rows N] [--indexes N] [--piece BYTES]
+// pnpm bench:checkpoint [--json] [--rows N] [--value BYTES] [--indexes N] [--piece BYTES]
 // A state of N rows (id, a short text, a number; random 64-bit keys, up to four indexes) drawn as a checkpoint and read back
 // in pieces: throughput, and the longest that one turn of the event loop has to wait for a chunk, a piece or the end.
 import { applyBatch, decoder, encodeChunks, initialState, stateHash, validate } from '../dist/index.js';
@@ -10,6 +10,8 @@ const option = (name, otherwise) => {
 };
 const rows = option('--rows', 1_000_000);
 const indexes = option('--indexes', 0);
+/** Bytes of the text in each row; 0: a short one. */
+const valueBytes = option('--value', 0);
 const pieceBytes = option('--piece', 262_144);
 const batchSize = 512;
 
@@ -54,7 +56,7 @@ function build() {
     const batch = [];
     for (let k = i; k < Math.min(i + batchSize, rows); k++) {
       const id = (next() % 0x200000) * 0x100000000 + next();
-      batch.push({ type: 'Upsert', ...table, row: { id, value: `value of ${id}`, n: next() } });
+      batch.push({ type: 'Upsert', ...table, row: { id, value: `value of ${id}`.padEnd(valueBytes, '-'), n: next() } });
     }
     state = apply(state, batch);
   }

@@ -1,4 +1,4 @@
-import { assert, decodeUtf8, encodeUtf8Into, err, ok, type Result } from '@kimberlite/base';
+import { assert, type DecodeText, decodeUtf8, encodeUtf8Into, err, ok, type Result } from '@kimberlite/base';
 import { Digest, hashInto } from './digest.ts';
 import { commandDepthMax } from './limits.ts';
 import type { Cell } from './value.ts';
@@ -204,11 +204,13 @@ export function pack(value: Plain): Uint8Array {
 export class PackedReader {
   private readonly bytes: Uint8Array;
   private readonly data: DataView;
+  private readonly decodeText: DecodeText;
   at = 0;
   failed = false;
 
-  constructor(bytes: Uint8Array) {
+  constructor(bytes: Uint8Array, decodeText: DecodeText = decodeUtf8) {
     this.bytes = bytes;
+    this.decodeText = decodeText;
     this.data = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
@@ -279,7 +281,7 @@ export class PackedReader {
     const length = this.u32();
     const at = this.need(length);
     if (at < 0) return '';
-    const text = decodeUtf8(this.bytes, at, at + length);
+    const text = this.decodeText(this.bytes, at, at + length);
     if (text === undefined) this.failed = true;
     return text ?? '';
   }

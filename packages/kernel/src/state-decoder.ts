@@ -1,4 +1,4 @@
-import { assert, err, ok, type Result } from '@kimberlite/base';
+import { assert, type DecodeText, decodeUtf8, err, ok, type Result } from '@kimberlite/base';
 import { type Building, builtState, newBuilding, readRecord } from './decode.ts';
 import { recordBytesMax } from './limits.ts';
 import { PackedReader } from './packed.ts';
@@ -33,6 +33,7 @@ function recordLength(data: DataView, at: number, available: number): number {
 const viewOf = (bytes: Uint8Array): DataView => new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 
 class RecordStream {
+  private readonly decodeText: DecodeText;
   private readonly building: Building = newBuilding();
   /** Bytes of the records read so far. */
   private offset = 0;
@@ -41,6 +42,10 @@ class RecordStream {
   private keptLength = 0;
   /** Why there will be no state. */
   private failure: string | undefined;
+
+  constructor(decodeText: DecodeText) {
+    this.decodeText = decodeText;
+  }
 
   push(bytes: Uint8Array): Result<void, string> {
     if (this.failure === undefined) this.failure = this.read(bytes);
@@ -65,7 +70,7 @@ class RecordStream {
       if (this.failure !== undefined || this.keptLength > 0) return this.failure;
     }
     const data = viewOf(bytes);
-    const reader = new PackedReader(bytes);
+    const reader = new PackedReader(bytes, this.decodeText);
     while (at < bytes.length) {
       const length = recordLength(data, at, bytes.length - at);
       if (length > recordBytesMax) return this.problem('is larger than any can be');
@@ -106,7 +111,7 @@ class RecordStream {
     }
     const whole = this.kept.subarray(0, this.keptLength);
     this.keptLength = 0;
-    this.failure = this.readOne(new PackedReader(whole), whole.length);
+    this.failure = this.readOne(new PackedReader(whole, this.decodeText), whole.length);
     return taken;
   }
 
@@ -123,9 +128,9 @@ class RecordStream {
   }
 }
 
-/** A decoder for one state. */
-export function decoder(): StateDecoder {
-  const stream = new RecordStream();
+/** A decoder for one state. The platform may decode text; it has to give what `decodeUtf8` gives. */
+export function decoder(decodeText: DecodeText = decodeUtf8): StateDecoder {
+  const stream = new RecordStream(decodeText);
   return { push: (bytes) => stream.push(bytes), finish: () => stream.finish() };
 }
 

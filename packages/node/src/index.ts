@@ -15,7 +15,7 @@ export type { FileDisk } from './file-disk.ts';
 export type { ChangeAnswer, ReplaceAnswer, TransferAnswer } from './admin-actions.ts';
 export { formatJoining, formatNode, formatReplacement, formatRestored } from './format-node.ts';
 export { ListenError } from './listen.ts';
-export { nodeCrc32, nodeHasher } from './platform-checksums.ts';
+export { nodeCrc32, nodeDecodeText, nodeHasher } from './platform-checksums.ts';
 export { type RunOptions, runNode } from './run-node.ts';
 export { StartError } from './start-error.ts';
 export { type RunningNode, type StartOptions, startNode } from './start-node.ts';

@@ -1,8 +1,15 @@
 import * as crypto from 'node:crypto';
 import * as zlib from 'node:zlib';
-import { type Crc32, crc32 as plainCrc32, type Checksum, type Hasher } from '@kimberlite/base';
+import {
+  type Crc32,
+  crc32 as plainCrc32,
+  type Checksum,
+  type DecodeText,
+  decodeUtf8,
+  type Hasher,
+} from '@kimberlite/base';
 
-// The platform's checksums give the same values as the plain ones in base (a test compares them) and are many times
+// The platform's checksums and its decoding of text give the same values as the plain ones in base (a test compares them) and are many times
 // faster. Measured on Node 20 with 100 bytes: crypto.hash 0.5 µs, createHash 1.1 µs.
 
 const digits = 32;
@@ -18,3 +25,16 @@ export const nodeCrc32: Crc32 =
   typeof zlib.crc32 === 'function'
     ? (bytes, seed = 0) => (bytes.length === 0 ? seed : zlib.crc32(bytes, seed))
     : plainCrc32;
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+/** Below so many bytes a call of the platform's costs more than the decoding. */
+const decodedAtOnceMin = 48;
+
+export const nodeDecodeText: DecodeText = (bytes, start, end) => {
+  if (end - start < decodedAtOnceMin) return decodeUtf8(bytes, start, end);
+  try {
+    return utf8.decode(bytes.subarray(start, end));
+  } catch {
+    return undefined;
+  }
+};

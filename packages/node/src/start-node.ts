@@ -23,7 +23,7 @@ import { type DataDirectory, openDataDirectory } from './data-directory.ts';
 import { createJournal } from './journal.ts';
 import { NodeMetrics } from './metrics.ts';
 import { PeerNetwork } from './peer-network.ts';
-import { nodeCrc32, nodeHasher } from './platform-checksums.ts';
+import { nodeCrc32, nodeDecodeText, nodeHasher } from './platform-checksums.ts';
 import { liveChecks, type NodeCondition, readyChecks, startedChecks } from './readiness.ts';
 import { createAppliedEffects } from './replica-effects.ts';
 import { NodeTimers } from './timers.ts';
@@ -342,7 +342,7 @@ class Node {
       hasher: nodeHasher,
       crc32: nodeCrc32,
       codec: this.codec,
-      stateMachine: createKernelStateMachine(),
+      stateMachine: createKernelStateMachine({ decodeText: nodeDecodeText }),
       // Drawn, so that no two replicas are in step (pitfall 30).
       seed: randomBytes(4).readUInt32LE(),
       nonce: randomBytes(16).toString('hex'),

@@ -1,8 +1,8 @@
-import { crc32, sha256Hasher } from '@kimberlite/base';
+import { crc32, decodeUtf8, encodeUtf8, sha256Hasher } from '@kimberlite/base';
 import { describe, expect, it } from 'vitest';
 import { createClock } from '../src/clock.ts';
 import { createJournal } from '../src/journal.ts';
-import { nodeCrc32, nodeHasher } from '../src/platform-checksums.ts';
+import { nodeCrc32, nodeDecodeText, nodeHasher } from '../src/platform-checksums.ts';
 import { NodeTimers } from '../src/timers.ts';
 import { truncateUtf8 } from '../src/truncate.ts';
 import { eventually } from './eventually.ts';
@@ -14,6 +14,55 @@ describe('checksums of the platform', () => {
     expect(nodeCrc32(bytes)).toBe(crc32(bytes));
     expect(nodeCrc32(bytes, 12_345)).toBe(crc32(bytes, 12_345));
     expect(nodeHasher(bytes.subarray(1))).toBe(sha256Hasher(bytes.slice(1)));
+  });
+});
+
+describe('text decoded by the platform', () => {
+  const texts = [
+    '',
+    'x'.repeat(47),
+    'x'.repeat(48),
+    'x'.repeat(5000),
+    `${'é'.repeat(30)}\ufeff`,
+    `\ufeff${'a'.repeat(60)}`,
+    '🦜'.repeat(40),
+  ];
+  it.each(texts)('equals the plain one: %s', (text) => {
+    const bytes = encodeUtf8(`<${text}>`);
+    expect(nodeDecodeText(bytes, 1, bytes.length - 1)).toBe(text);
+    expect(decodeUtf8(bytes, 1, bytes.length - 1)).toBe(text);
+  });
+  it('refuses what the plain one refuses', () => {
+    // Cut off, overlong, a surrogate, beyond the last code point, a stray continuation.
+    for (const bad of [
+      [0xe2, 0x82],
+      [0xc0, 0x80],
+      [0xe0, 0x80, 0x80],
+      [0xed, 0xa0, 0x80],
+      [0xf4, 0x90, 0x80, 0x80],
+      [0x80],
+      [0xff],
+    ]) {
+      for (const at of [0, 20, 60]) {
+        const bytes = Uint8Array.from({ length: 80 }, () => 0x61);
+        bytes.set(bad, at);
+        const end = bad.length === 2 && bad[0] === 0xe2 ? at + 2 : 80;
+        expect(decodeUtf8(bytes, 0, end)).toBe(undefined);
+        expect(nodeDecodeText(bytes, 0, end)).toBe(undefined);
+        expect(nodeDecodeText(bytes, 0, 60 + (at === 60 ? 20 : 0)) === undefined).toBe(true);
+      }
+    }
+  });
+  it('equals the plain one on random bytes', () => {
+    let seed = 7;
+    for (let round = 0; round < 3000; round++) {
+      const bytes = Uint8Array.from({ length: 64 }, (_, i) => {
+        seed = (Math.imul(seed, 1_103_515_245) + 12_345) >>> 0;
+        const byte = seed >>> 24;
+        return i % 9 === 8 && round % 2 === 0 ? byte : byte & 0x7f;
+      });
+      expect(nodeDecodeText(bytes, 0, 64)).toBe(decodeUtf8(bytes, 0, 64));
+    }
   });
 });
 

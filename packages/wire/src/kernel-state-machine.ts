@@ -1,4 +1,4 @@
-import { assert, type Checksum, ok, type Result, type SessionNumber } from '@kimberlite/base';
+import { assert, type Checksum, type DecodeText, ok, type Result, type SessionNumber } from '@kimberlite/base';
 import {
   applyBatch,
   type ColumnType,
@@ -162,7 +162,12 @@ export interface KernelStateMachine extends StateMachine<KernelState> {
   readonly admit: (body: Uint8Array, checksum: Checksum) => Result<void, AdmissionError>;
 }
 
-export function createKernelStateMachine(): KernelStateMachine {
+export interface KernelStateMachineOptions {
+  /** The platform's, for reading checkpoints; it has to give what `decodeUtf8` gives. Left out: that. */
+  readonly decodeText?: DecodeText;
+}
+
+export function createKernelStateMachine({ decodeText }: KernelStateMachineOptions = {}): KernelStateMachine {
   const admitted = new AdmittedCommands();
   return {
     initial: initialState,
@@ -177,6 +182,6 @@ export function createKernelStateMachine(): KernelStateMachine {
     position: (state) => state.position,
     stateHash,
     encode: encodeChunks,
-    decoder,
+    decoder: () => decoder(decodeText),
   };
 }

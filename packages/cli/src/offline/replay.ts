@@ -1,6 +1,7 @@
 import { type CheckpointRef, checkpointParts, nameContent, pipelineMax, type Prepare } from '@kimberlite/base';
 import type { HeaderRecord, InspectOptions, LogReader } from '@kimberlite/log';
 import { createReplay, type DurableState, type Replay } from '@kimberlite/vsr';
+import { nodeDecodeText } from '@kimberlite/node';
 import { createKernelStateMachine } from '@kimberlite/wire';
 
 export interface ReplayedLog {
@@ -80,7 +81,12 @@ export async function replayLog(options: {
   const { cluster } = reader.superblock;
   const { hasher } = inspect;
   const { checkpointInterval } = durable;
-  const replay = createReplay({ cluster, hasher, stateMachine: createKernelStateMachine(), checkpointInterval });
+  const replay = createReplay({
+    cluster,
+    hasher,
+    stateMachine: createKernelStateMachine({ decodeText: nodeDecodeText }),
+    checkpointInterval,
+  });
   const checkpoints: CheckpointVerdict[] = [];
   let stopped: ReplayedLog['stopped'] = null;
   let begun = reader.superblock.trim.op <= 1;
