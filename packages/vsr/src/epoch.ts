@@ -73,10 +73,10 @@ export function isWhole<S>(r: Replica<S>): boolean {
   const { members, boundary } = r;
   if (members.wholeEpoch === r.group.epoch) return true;
   if (boundary === null || r.syncing !== null || !r.stateLoaded || r.applied < boundary.op) return false;
-  if (r.checkpoint < boundary.op || r.durable.checkpoint < boundary.op) {
-    if (r.damaged.size > 0) return false;
-    for (let op = boundary.op; op > r.logLow; op--) if (!isDurableAt(r, op)) return false;
-  }
+  // The checkpoint has what lies below it, and the log there may be damaged beyond anybody's help.
+  const whole = r.durable.checkpoints.find(({ checksum }) => !r.checkpointing.damaged.has(checksum));
+  const low = Math.max(r.logLow, whole?.header.op ?? 0);
+  for (let op: number = boundary.op; op > low; op--) if (!isDurableAt(r, op)) return false;
   members.wholeEpoch = r.group.epoch;
   return true;
 }
