@@ -126,6 +126,8 @@ export class Host<State> {
   private asked: ClientQuery[] = [];
   /** Phase of the state sync that was told of last; null: none is under way. */
   private syncingTold: string | null = null;
+  /** Tenths of the checkpoint that is being read that were told of; null: none is. */
+  private loadingTold: number | null = null;
   private told: { view: number; status: string } = { view: -1, status: '' };
   private whenStopped: (() => void)[] = [];
   private badPeerFrames = 0;
@@ -444,6 +446,26 @@ export class Host<State> {
     }
     this.announceView(replica);
     this.announceSync(replica);
+    this.announceLoading();
+  }
+
+  /** A checkpoint of this replica that is being read; null: none is. Of `parts` so many are decoded. */
+  loading(): { readonly op: number; readonly done: number; readonly parts: number } | null {
+    const loading = this.replica?.loading ?? null;
+    if (loading === null) return null;
+    const { header, contentBytes } = loading.ref;
+    return { op: header.op, done: loading.next, parts: checkpointParts(contentBytes) };
+  }
+
+  /** A large state takes seconds to read: a line at its beginning, at each tenth, and at its end. */
+  private announceLoading(): void {
+    const loading = this.loading();
+    const tenth = loading === null ? null : Math.floor((loading.done * 10) / Math.max(1, loading.parts));
+    if (tenth === this.loadingTold) return;
+    this.loadingTold = tenth;
+    if (loading === null) return this.ports.journal.write('info', 'the state is read', {});
+    const { op, done, parts } = loading;
+    this.ports.journal.write('info', 'reading the state from a checkpoint', { checkpoint: op, done, parts });
   }
 
   private announceGroup({ epoch, voters, standbys, addresses }: Group): void {

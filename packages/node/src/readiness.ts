@@ -7,6 +7,8 @@ export interface NodeCondition {
   readonly phase: HostPhase;
   /** Of the replica; undefined before it has booted. */
   readonly status: string | undefined;
+  /** The checkpoint that is being read; null: none is. */
+  readonly loading: { readonly op: number; readonly done: number; readonly parts: number } | null;
   readonly fatal: Error | null;
   readonly stopping: boolean;
   readonly replica: number;
@@ -23,6 +25,7 @@ export const liveChecks = ({ fatal }: NodeCondition): readonly HealthCheck[] => 
 export const startedChecks = (condition: NodeCondition): readonly HealthCheck[] => [
   { name: 'ports', problem: null },
   { name: 'log', problem: logProblem(condition.phase) },
+  { name: 'state', problem: stateProblem(condition) },
 ];
 
 export const readyChecks = (condition: NodeCondition): readonly HealthCheck[] => [
@@ -47,6 +50,12 @@ function logProblem(phase: HostPhase): string | null {
     default:
       return unreachable(phase);
   }
+}
+
+function stateProblem({ loading }: NodeCondition): string | null {
+  if (loading === null) return null;
+  const { op, done, parts } = loading;
+  return `is being read from the checkpoint at op ${op}: ${done} of ${parts} parts`;
 }
 
 function replicaProblem({ status }: NodeCondition): string | null {

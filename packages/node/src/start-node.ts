@@ -263,6 +263,7 @@ class Node {
     return {
       phase: this.host.phase,
       status: this.host.status()?.status,
+      loading: this.host.loading(),
       fatal: this.fatal,
       stopping: this.stopping !== undefined,
       replica: this.config.replica,

@@ -5,6 +5,7 @@ import { reportHealth } from '../src/health.ts';
 const well: NodeCondition = {
   phase: 'running',
   status: 'normal',
+  loading: null,
   fatal: null,
   stopping: false,
   replica: 0,
@@ -18,14 +19,19 @@ const ready = (changes: Partial<NodeCondition>): string => reportHealth(readyChe
 
 describe('readiness', () => {
   it('is a line a check', () => {
-    expect(ready({})).toBe('[+]ports ok\n[+]log ok\n[+]replica ok\n[+]peers ok\n[+]serving ok\n');
+    expect(ready({})).toBe('[+]ports ok\n[+]log ok\n[+]state ok\n[+]replica ok\n[+]peers ok\n[+]serving ok\n');
   });
 
   it.each<[string, Partial<NodeCondition>, RegExp]>([
     [
       'the log is being opened',
       { phase: 'opening', status: undefined },
-      /\[-\]log is being opened\n\[-\]replica has not booted/,
+      /\[-\]log is being opened\n\[\+\]state ok\n\[-\]replica has not booted/,
+    ],
+    [
+      'a state that is being read',
+      { loading: { op: 32_768, done: 12, parts: 400 } },
+      /\[-\]state is being read from the checkpoint at op 32768: 12 of 400 parts\n/,
     ],
     ['a view change', { status: 'view-change' }, /\[-\]replica is in view-change\n/],
     ['a stop', { stopping: true }, /\[-\]serving this node is being stopped\n/],
