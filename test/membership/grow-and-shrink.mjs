@@ -12,14 +12,12 @@ import { join } from 'node:path';
 import { connect } from '@kimberlite/client';
 import { ProcessCluster, waitFor } from '@kimberlite/drill';
 import { readArguments, shipped } from '../fuzz/processes.mjs';
+import { compareIds, Load, readIds } from './load.mjs';
 
 const options = readArguments({ clients: 20, secondsBetween: 2, json: false });
 const root = mkdtempSync(join(tmpdir(), 'kimberlite-members-'));
 const say = (line) => process.stderr.write(`${line}\n`);
 const failures = [];
-const steps = [];
-let step = { name: 'three nodes', latencies: [] };
-let stopped = false;
 
 const cluster = await ProcessCluster.create({
   bin: shipped,
@@ -82,35 +80,6 @@ function start(replica, about) {
   children.set(replica, entry);
 }
 
-const acknowledged = [];
-let nextId = 0;
-
-async function write(table) {
-  while (!stopped) {
-    const id = nextId++;
-    const began = performance.now();
-    await table.insert({ id, text: `row ${id}` }, { timeoutMs: 60_000 });
-    step.latencies.push(performance.now() - began);
-    acknowledged.push(id);
-  }
-}
-
-function next(name) {
-  say(`${name} …`);
-  step = { name, latencies: [] };
-  steps.push(step);
-}
-
-const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
-
-/** A step, and a while of load behind it. */
-async function during(name, act) {
-  next(name);
-  const answer = await act();
-  await pause(options.secondsBetween);
-  return answer;
-}
-
 async function handOverFrom(replicas) {
   for (;;) {
     const { primary } = JSON.parse(await kimberlite('status', '--endpoints', endpoints().join(','), '--json'));
@@ -119,30 +88,16 @@ async function handOverFrom(replicas) {
   }
 }
 
-const percentile = (sorted, p) => sorted[Math.min(sorted.length - 1, Math.floor((sorted.length * p) / 100))] ?? 0;
-
-function rowOf({ name, latencies }) {
-  const sorted = [...latencies].sort((a, b) => a - b);
-  const ms = (value) => Math.round(value * 10) / 10;
-  return {
-    step: name,
-    writes: sorted.length,
-    p50Ms: ms(percentile(sorted, 50)),
-    p99Ms: ms(percentile(sorted, 99)),
-    maxMs: ms(sorted.at(-1) ?? 0),
-  };
-}
-
 try {
   cluster.startAll();
   await cluster.converged();
   const db = await connect({ endpoints: cluster.endpoints });
   await db.createTenant({ tenantId: 1, name: 'one' });
   await db.tenant(1).createTable('t', { columns: { id: 'int', text: 'text' }, primaryKey: ['id'] });
-  const table = db.tenant(1).table('t');
-  const writers = Array.from({ length: options.clients }, () => write(table));
-  const failed = Promise.all(writers).catch((error) => failures.push(`a write failed: ${error}`));
-  await during('three nodes', async () => {});
+  const text = (id) => `row ${id}`;
+  const load = new Load(db.tenant(1).table('t'), { clients: options.clients, text });
+  const during = (name, act) => load.during(name, options.secondsBetween, act);
+  await during('three nodes');
   for (const replica of [3, 4]) {
     const about = await configure(replica);
     await during(`replica ${replica} joins`, async () => {
@@ -162,8 +117,8 @@ try {
       await waitFor(`node ${replica} has stopped`, async () => (cluster.pid(replica) === undefined ? true : undefined));
     });
   }
-  stopped = true;
-  await failed;
+  await load.stop();
+  if (load.failure !== null) failures.push(`a write failed: ${load.failure}`);
   const list = JSON.parse(await member('list'));
   const votes = list.members.filter(({ votes }) => votes).map(({ replica }) => replica);
   if (votes.join() !== '2,3,4') failures.push(`replicas ${votes} vote, not 2, 3, 4`);
@@ -172,17 +127,14 @@ try {
     const hashes = new Set(replicas.map(({ stateHashOp, stateHash }) => `${stateHashOp}:${stateHash}`));
     return replicas.length === 3 && hashes.size === 1 ? replicas : undefined;
   });
-  const { rows } = await readAll(db);
-  const there = new Set(rows);
-  if (there.size !== rows.length) failures.push('a row is there twice');
-  const lost = acknowledged.filter((id) => !there.has(id));
-  if (lost.length > 0) failures.push(`${lost.length} acknowledged rows are lost: ${lost.slice(0, 5)}`);
+  const compared = compareIds(load.acknowledged, await readIds(db.tenant(1)));
+  failures.push(...compared.failures);
   const report = {
     epoch: list.epoch,
-    acknowledged: acknowledged.length,
-    lost: lost.length,
+    acknowledged: load.acknowledged.length,
+    lost: compared.lost,
     stateHash: status[0].stateHash,
-    steps: steps.map(rowOf),
+    steps: load.rows(),
     failures,
   };
   if (options.json) process.stdout.write(`${JSON.stringify(report)}\n`);
@@ -198,23 +150,8 @@ try {
   for (const [replica, { said }] of children) say(`node ${replica}: ${said.slice(-1500)}`);
   for (const replica of [0, 1, 2]) say(`node ${replica}: ${cluster.logTail(replica, 8)}`);
 } finally {
-  stopped = true;
   for (const { child } of children.values()) child.kill('SIGKILL');
   await cluster.close();
   rmSync(root, { recursive: true, force: true });
 }
 process.exit(failures.length === 0 ? 0 : 1);
-
-async function readAll(db) {
-  const ids = [];
-  let cursor;
-  do {
-    const page = await db
-      .tenant(1)
-      .table('t')
-      .query({ select: ['id'], orderBy: ['id'], limit: 1000, ...(cursor ? { cursor } : {}) });
-    ids.push(...page.rows.map(({ id }) => id));
-    cursor = page.cursor;
-  } while (cursor);
-  return { rows: ids };
-}
