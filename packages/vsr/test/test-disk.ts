@@ -104,7 +104,8 @@ export class TestDisk {
       const id: Checksum | null = wanted?.id ?? own.get(op)?.id ?? link;
       const found = this.verdict(op, id);
       const header = found.header ?? wanted?.header ?? null;
-      slots.push({ op: toOp(op), id, header, state: found.state });
+      const intact = found.found === undefined ? {} : { found: found.found };
+      slots.push({ op: toOp(op), id, header, state: found.state, ...intact });
       link = header?.parent ?? null;
     }
     return { slots: slots.reverse(), head: toOp(head), headCertain };
@@ -115,12 +116,17 @@ export class TestDisk {
     for (const known of this.slots.keys()) if (known < op) this.slots.delete(known);
   }
 
-  private verdict(op: number, id: Checksum | null): { state: RecoveredSlot['state']; header: PrepareHeader | null } {
+  private verdict(
+    op: number,
+    id: Checksum | null,
+  ): { state: RecoveredSlot['state']; header: PrepareHeader | null; found?: PrepareHeader } {
     const { header, body } = this.slots.get(op) ?? { header: null, body: null };
     if (id === null) {
       // No header record was ever synced, so nothing was acknowledged; anything else may be the very prepare.
       const never = header === null && (body === null || body === 'bad');
-      return { state: never ? 'missing' : 'faulty', header: null };
+      const whole =
+        body !== null && body !== 'bad' && header !== null && header !== 'bad' && header.id === body.header.id;
+      return { state: never ? 'missing' : 'faulty', header: null, ...(whole ? { found: body.header } : {}) };
     }
     if (body !== null && body !== 'bad' && body.header.id === id) return { state: 'durable', header: body.header };
     if (header !== null && header !== 'bad' && header.id === id) return { state: 'faulty', header };
