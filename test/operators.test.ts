@@ -83,14 +83,31 @@ test('checkpoints are taken, a lost directory is replaced, and the new machine c
   expect(JSON.parse(verified.out)).toMatchObject({ ok: true });
 });
 
+test('a directory that was formatted anew under a used identity is refused, and told what to run', async () => {
+  await cluster.signal(2, 'SIGKILL');
+  rmSync(dataDir(2), { recursive: true });
+  expect((await cli(['format', '--config', configOf(2), '--json'])).code).toBe(0);
+  cluster.start(2);
+  await waitFor('the others to refuse it', async () =>
+    cluster.logTail(2).includes('kimberlite recover') ? true : undefined,
+  );
+  expect(cluster.logTail(0)).toMatch(/refused a replica: .*another machine has had this identity/);
+  await insert(cluster.endpoints, 30, 1);
+  await cluster.signal(2, 'SIGTERM');
+  rmSync(dataDir(2), { recursive: true });
+  expect((await on('recover', '--config', configOf(2), '--old-machine-is-gone')).code).toBe(0);
+  cluster.start(2);
+  await cluster.converged();
+});
+
 test('transfer moves the primary where it is wanted, and back', async () => {
   const before = await cluster.primary();
   const to = (before + 2) % 3;
   expect(JSON.parse((await on('transfer', '--to', `${to}`)).out)).toMatchObject({ ok: true, from: before, to });
   expect(await cluster.primary()).toBe(to);
-  await insert(cluster.endpoints, 30, 1);
+  await insert(cluster.endpoints, 31, 1);
   expect(JSON.parse((await on('transfer', '--to', `${to}`)).out)).toMatchObject({ ok: true, from: to, to });
-  expect(await ids(cluster.endpoints)).toEqual(count(31));
+  expect(await ids(cluster.endpoints)).toEqual(count(32));
 });
 
 test('a backup of a running node begins another cluster, which has all of it and goes on', async () => {
@@ -120,8 +137,8 @@ test('a backup of a running node begins another cluster, which has all of it and
     expect(hashes.size).toBe(1);
     other.startAll();
     await other.converged();
-    expect(await ids(other.endpoints)).toEqual(count(31));
-    await insert(other.endpoints, 31, 20);
+    expect(await ids(other.endpoints)).toEqual(count(32));
+    await insert(other.endpoints, 32, 20);
     await other.converged();
     expect(JSON.parse((await cli(['verify', join(elsewhere, 'node-0'), '--json'])).out)).toMatchObject({ ok: true });
 

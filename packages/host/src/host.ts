@@ -174,7 +174,9 @@ export class Host<State> {
       this.badPeerFrames += 1;
       return;
     }
-    this.post({ type: 'message', message: message.value, incarnation: this.options.codec.peerIncarnation(frame) });
+    const incarnation = this.options.codec.peerIncarnation(frame);
+    if ('view' in message.value) this.ports.network.heard?.(from, incarnation, message.value.view);
+    this.post({ type: 'message', message: message.value, incarnation });
   }
 
   clientOpened(connection: ConnectionId): void {

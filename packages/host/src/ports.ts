@@ -8,6 +8,8 @@ export type ConnectionId = number;
 /** To the other replicas. Fire and forget: a full or missing connection drops, the protocol sends again. */
 export interface Network {
   readonly send: (to: ReplicaId, frame: Uint8Array) => void;
+  /** What a message told of its sender, whose disk has it. Left out where nobody keeps it. */
+  readonly heard?: (from: ReplicaId, incarnation: number, view: number) => void;
   /** By replica: where it is reached, as the log says; empty: as configured. Left out where addresses mean nothing. */
   readonly meet?: (addresses: readonly string[]) => void;
 }

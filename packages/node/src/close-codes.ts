@@ -6,6 +6,7 @@ export type PeerRefusalCode =
   | 'wrong-cluster'
   | 'wrong-replica'
   | 'wrong-limits'
+  | 'forgotten'
   | 'wrong-secret'
   | 'bad-frame'
   | 'handshake-timeout'
@@ -28,6 +29,7 @@ const closeCodes: { readonly [Code in PeerRefusalCode]: number } = {
   'handshake-timeout': 4007,
   replaced: 4008,
   stopping: 4009,
+  forgotten: 4010,
 };
 
 export const closeCodeOf = (code: PeerRefusalCode): number => closeCodes[code];

@@ -31,6 +31,8 @@ export type HandshakeStep =
 export interface HandshakeOptions {
   readonly side: HandshakeSide;
   readonly own: PeerHello;
+  /** Why what the other says of itself cannot be; null: it can. */
+  readonly remembered: (hello: PeerHello) => string | null;
   /** The replica that was dialled; null for the side that was called. */
   readonly expected: ReplicaId | null;
   readonly secret: string | null;
@@ -117,10 +119,10 @@ const fixes = {
   slots: 'run the same release',
 } as const;
 
-type Comparison = Pick<HandshakeOptions, 'side' | 'own' | 'expected'>;
+type Comparison = Pick<HandshakeOptions, 'side' | 'own' | 'expected' | 'remembered'>;
 
 /** What must be equal before two nodes may exchange a single message of the protocol; null when it is. */
-export function compareHellos({ side, own, expected }: Comparison, their: PeerHello): PeerRefusal | null {
+export function compareHellos({ side, own, expected, remembered }: Comparison, their: PeerHello): PeerRefusal | null {
   const no = (code: PeerRefusalCode, message: string): PeerRefusal => ({ code, message });
   if (their.protocolVersion !== own.protocolVersion)
     return no(
@@ -142,10 +144,16 @@ export function compareHellos({ side, own, expected }: Comparison, their: PeerHe
     const where = fixes[limit];
     return no('wrong-limits', `${limit} is ${their[limit]} there and ${own[limit]} here: ${where}`);
   }
-  return compareReplicas({ side, own, expected }, their.replica);
+  const misplaced = compareReplicas({ side, own, expected }, their.replica);
+  if (misplaced !== null) return misplaced;
+  const forgotten = remembered(their);
+  return forgotten === null ? null : no('forgotten', forgotten);
 }
 
-function compareReplicas({ side, own, expected }: Comparison, their: ReplicaId): PeerRefusal | null {
+function compareReplicas(
+  { side, own, expected }: Pick<Comparison, 'side' | 'own' | 'expected'>,
+  their: ReplicaId,
+): PeerRefusal | null {
   const no = (message: string): PeerRefusal => ({ code: 'wrong-replica', message });
   if (their === own.replica) return no(`both nodes run as replica ${their}: give each its own \`replica\``);
   switch (side) {

@@ -4,6 +4,7 @@ import { type RandomState, type ReplicaId, replicaId, replicasMax } from '@kimbe
 import type { Journal, Network } from '@kimberlite/host';
 import type { Codec, PeerHello } from '@kimberlite/wire';
 import { WebSocket, WebSocketServer } from 'ws';
+import type { Acquaintances } from './acquaintances.ts';
 import { type Address, formatAddress, parseAddress } from './address.ts';
 import { redialDelayMs } from './backoff.ts';
 import { listenOn } from './listen.ts';
@@ -17,7 +18,9 @@ export interface PeerNetworkOptions {
   readonly replica: ReplicaId;
   /** Where each replica is reached, by id. Resolved again at each dial. */
   readonly addresses: readonly Address[];
-  readonly hello: () => PeerHello;
+  /** Null until this node knows what its directory holds: nobody is met before. */
+  readonly hello: () => PeerHello | null;
+  readonly acquaintances: Pick<Acquaintances, 'problem' | 'heard'>;
   readonly secret: string | null;
   readonly codec: Pick<Codec, 'encodePeerHello' | 'decodePeerHello'>;
   readonly queueBytesMax: number;
@@ -127,6 +130,10 @@ export class PeerNetwork implements Network {
     metrics.countPeer('peer_bytes_sent_total', peer.name, frame.length);
   };
 
+  /** A message says in which view its sender is. */
+  readonly heard = (from: ReplicaId, incarnation: number, view: number): void =>
+    this.options.acquaintances.heard(from, { incarnation, view });
+
   /** What the others said about themselves, by replica; null for those never met and for this one. */
   hellos(): readonly (PeerHello | null)[] {
     return this.peers.map((peer) => peer.hello);
@@ -164,28 +171,32 @@ export class PeerNetwork implements Network {
     };
     if (request.headers.origin !== undefined) return refuse(403, 'web pages have no business on the peer port');
     if (request.url !== path) return refuse(404, 'this port is for the other replicas of the cluster');
+    const own = this.options.hello();
+    if (own === null) return refuse(503, 'this node is reading its directory');
     if (this.closed || this.strangers.size >= strangersMax) return refuse(503, 'too many connections at once');
     this.sockets.handleUpgrade(request, socket, head, (webSocket) => {
-      const link = this.makeLink(webSocket, 'acceptor', null);
+      const link = this.makeLink(webSocket, 'acceptor', null, own);
       link.opened(socket);
     });
   }
 
   private dialOne(peer: Peer): void {
-    if (this.closed || peer.address === null) return;
+    const own = this.options.hello();
+    if (this.closed || peer.address === null || own === null) return;
     this.options.metrics.countPeer('peer_dials_total', peer.name, 1);
     const webSocket = new WebSocket(`ws://${formatAddress(peer.address)}${path}`, dialOptions);
-    const link = this.makeLink(webSocket, 'dialer', peer);
+    const link = this.makeLink(webSocket, 'dialer', peer, own);
     webSocket.on('upgrade', (response) => {
       webSocket.once('open', () => link.opened(response.socket));
     });
   }
 
-  private makeLink(webSocket: WebSocket, side: HandshakeSide, dialled: Peer | null): PeerLink {
-    const { hello, secret, codec, queueBytesMax } = this.options;
+  private makeLink(webSocket: WebSocket, side: HandshakeSide, dialled: Peer | null, own: PeerHello): PeerLink {
+    const { acquaintances, secret, codec, queueBytesMax } = this.options;
+    const remembered = (their: PeerHello): string | null => acquaintances.problem(their.replica, their);
     const known: { peer: Peer | null } = { peer: null };
     const link: PeerLink = new PeerLink(webSocket, {
-      handshake: { side, own: hello(), expected: dialled?.replica ?? null, secret, codec },
+      handshake: { side, own, remembered, expected: dialled?.replica ?? null, secret, codec },
       queueBytesMax,
       events: {
         accepted: (their) => {
@@ -212,6 +223,7 @@ export class PeerNetwork implements Network {
 
   private onAccepted(peer: Peer, link: PeerLink, hello: PeerHello): void {
     const old = peer.link;
+    this.options.acquaintances.heard(hello.replica, hello);
     peer.link = link;
     peer.hello = hello;
     peer.failures = 0;

@@ -13,6 +13,7 @@ import type { KernelState } from '@kimberlite/kernel';
 import { encodeMembership, type MemberChange, type Membership, membersOf, quorumsOfGroup } from '@kimberlite/vsr';
 import { createCodec, createKernelStateMachine, type MemberAddress, type PeerHello } from '@kimberlite/wire';
 import { Access } from './access.ts';
+import { Acquaintances } from './acquaintances.ts';
 import { type Address, formatAddress, isWildcard, parseAddress, reachable } from './address.ts';
 import type { ChangeAnswer, ReplaceAnswer } from './admin-actions.ts';
 import { AdminHttp } from './admin-http.ts';
@@ -81,6 +82,7 @@ class Node {
   private readonly journal: Journal;
   private readonly metrics = new NodeMetrics();
   private readonly codec = createCodec({ crc32: nodeCrc32, hasher: nodeHasher });
+  private readonly acquaintances: Acquaintances;
   private readonly timers: NodeTimers;
   private readonly peers: PeerNetwork;
   private readonly clients: ClientNetwork;
@@ -109,6 +111,7 @@ class Node {
       this.leave = resolve;
     });
     this.timers = new NodeTimers((timer) => this.host.timerFired(timer));
+    this.acquaintances = new Acquaintances(config.dataDir, this.journal);
     this.peers = this.makePeers(random);
     const access = this.makeAccess();
     this.clients = this.makeClients(access);
@@ -154,10 +157,11 @@ class Node {
     const opened = new Promise<void>((resolve) =>
       this.host.start(() => {
         this.checkInterval();
+        // Not before: what this node says of itself has to be what its directory holds.
+        this.peers.dial();
         resolve();
       }),
     );
-    this.peers.dial();
     const { endpoint, adminUrl } = this.urls();
     const { replica, clusterId, replicas, dataDir } = this.config;
     const about = { cluster: clusterId, replicas: replicas.map(formatAddress), dataDir, endpoint, adminUrl, version };
@@ -183,6 +187,7 @@ class Node {
     this.timers.close();
     const closed = Promise.all([this.clients.stop(), this.peers.close(), this.admin.stop()]);
     await Promise.race([closed, expire(closeMaxMs)]);
+    await this.acquaintances.close();
     await this.directory.close();
     this.journal.write('info', 'stopped', {});
   }
@@ -272,12 +277,17 @@ class Node {
     };
   }
 
-  private hello(): PeerHello {
+  /** Null until the directory has been read. */
+  private hello(): PeerHello | null {
     const { clusterId, replica } = this.config;
+    const own = this.host.inspect();
+    if (own === undefined) return null;
     const { epoch, voters } = this.host.group();
     return {
       cluster: clusterId,
       replica,
+      incarnation: own.members.incarnation,
+      view: own.durable.view,
       epoch,
       voters,
       protocolVersion,
@@ -295,6 +305,7 @@ class Node {
       replica,
       addresses: replicas,
       hello: () => this.hello(),
+      acquaintances: this.acquaintances,
       secret: peerSecret,
       codec: this.codec,
       queueBytesMax: peerQueueBytes,

@@ -7,6 +7,8 @@ const codec = createCodec();
 const hello = (replica: number): PeerHello => ({
   cluster: clusterId('a'.repeat(32)),
   replica: replicaId(replica),
+  incarnation: 0,
+  view: 3,
   epoch: 0,
   voters: [0, 1, 2],
   protocolVersion,
@@ -17,9 +19,14 @@ const hello = (replica: number): PeerHello => ({
   adminUrl: null,
 });
 
-const side = (which: HandshakeSide, secret: string | null): PeerHandshake =>
+const side = (
+  which: HandshakeSide,
+  secret: string | null,
+  remembered: (their: PeerHello) => string | null = () => null,
+): PeerHandshake =>
   new PeerHandshake({
     side: which,
+    remembered,
     own: hello(which === 'dialer' ? 2 : 0),
     expected: which === 'dialer' ? replicaId(0) : null,
     secret,
@@ -40,6 +47,17 @@ describe('the handshake of replicas', () => {
     const two = frameOf(dialer.receive(fromAcceptor));
     expect(dialer.receive(one)).toMatchObject({ type: 'accepted', hello: { replica: 0 } });
     expect(acceptor.receive(two)).toMatchObject({ type: 'accepted', hello: { replica: 2 } });
+  });
+
+  it('refuses whoever says of itself what cannot be', () => {
+    const acceptor = side('acceptor', null, ({ view }) => `was in another view than ${view}`);
+    acceptor.receive(side('dialer', null).challenge());
+    const dialer = side('dialer', null);
+    const step = acceptor.receive(frameOf(dialer.receive(acceptor.challenge())));
+    expect(step).toMatchObject({
+      type: 'refused',
+      refusal: { code: 'forgotten', message: 'was in another view than 3' },
+    });
   });
 
   it('finds every flipped bit of an introduction under a secret', () => {

@@ -40,6 +40,8 @@ async function node(replica: number, addresses: readonly Address[], changes: Nod
   const hello: PeerHello = {
     cluster,
     replica: replicaId(replica),
+    incarnation: 0,
+    view: 0,
     epoch: 0,
     voters: [0, 1, 2],
     protocolVersion,
@@ -54,6 +56,7 @@ async function node(replica: number, addresses: readonly Address[], changes: Nod
     replica: replicaId(replica),
     addresses,
     hello: () => hello,
+    acquaintances: { problem: () => null, heard: () => {} },
     secret: changes.secret ?? null,
     codec,
     queueBytesMax: changes.queueBytesMax ?? 1_000_000,

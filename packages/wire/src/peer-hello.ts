@@ -12,6 +12,9 @@ export interface PeerHello {
   readonly cluster: ClusterId;
   /** The sender. */
   readonly replica: ReplicaId;
+  /** Which of the machines with that identity, and the view its disk has: neither goes back. */
+  readonly incarnation: number;
+  readonly view: number;
   /** The sender's epoch, and who votes in it. */
   readonly epoch: number;
   readonly voters: readonly number[];
@@ -35,6 +38,8 @@ const address = z.string().max(addressLengthMax).nullable();
 export const peerHelloSchema: z.ZodType<PeerHello> = z.strictObject({
   cluster: z.string().regex(/^[0-9a-f]{32}$/) as unknown as z.ZodType<ClusterId>,
   replica: replicaNumber as unknown as z.ZodType<ReplicaId>,
+  incarnation: count,
+  view: count,
   epoch: count,
   voters: z.array(replicaNumber).min(1).max(replicasMax).readonly(),
   protocolVersion: count,

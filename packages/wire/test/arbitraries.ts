@@ -236,6 +236,8 @@ export const serverMessage: fc.Arbitrary<ServerMessage> = fc.oneof(
 export const peerHello = fc.record({
   cluster,
   replica: from,
+  incarnation: fc.nat(),
+  view: fc.nat(),
   epoch: fc.nat(),
   voters: fc.array(fc.nat(5), { minLength: 1, maxLength: 6 }),
   protocolVersion: fc.nat(99),
