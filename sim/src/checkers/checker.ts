@@ -1,6 +1,6 @@
 import type { Checksum, ClusterId, Hasher, PrepareHeader } from '@kimberlite/base';
 import type { KernelState } from '@kimberlite/kernel';
-import type { Applied, AppliedRequest, Effect, Message, Replica } from '@kimberlite/vsr';
+import type { Applied, AppliedRequest, Effect, Membership, Message, Replica } from '@kimberlite/vsr';
 import type { ClientMessage, ServerMessage } from '@kimberlite/wire';
 import type { Call, History } from '../history.ts';
 import type { HeaderClaim, Platter, SegmentRecord } from './platters.ts';
@@ -28,6 +28,9 @@ export type CheckerName =
   | 'nacks'
   | 'never-back'
   | 'orderly-views'
+  | 'epochs'
+  | 'replacement'
+  | 'log-trim'
   | 'pipeline-bound'
   | 'effects'
   | 'replay'
@@ -67,8 +70,12 @@ export interface SuperblockView {
   readonly commit: number;
   readonly checkpoint: number;
   readonly suffix: readonly { readonly op: number; readonly id: Checksum | null }[];
+  /** Which machine of its replica it is of. */
+  readonly incarnation: number;
   /** Durable ones, the newest first. */
   readonly checkpoints: readonly CheckpointView[];
+  /** Null: as founded. */
+  readonly membership: Membership | null;
 }
 
 /** A checkpoint as a superblock names it. */
@@ -90,6 +97,7 @@ export interface Ending {
 
 /** What a checker may ask about the cluster: the disks and the time, nothing a replica thinks. */
 export interface World {
+  /** With how many replicas the cluster was founded. */
   readonly nodes: number;
   readonly cluster: ClusterId;
   readonly hasher: Hasher;
@@ -124,6 +132,8 @@ export interface Checker {
   readonly superblockSynced?: (replica: number, superblock: SuperblockView) => void;
   /** A sync of another file has ended well. */
   readonly synced?: (replica: number, file: string) => void;
+  /** A file is about to be removed. */
+  readonly removed?: (replica: number, file: string) => void;
   readonly executed?: (execution: Execution) => void;
   /** The replica goes on from a state that it read from a checkpoint, and has not executed anything on it yet. */
   readonly restored?: (replica: number, state: KernelState) => void;

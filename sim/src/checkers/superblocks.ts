@@ -1,4 +1,5 @@
 import { checksum, type Checksum, FixedReader } from '@kimberlite/base';
+import { type Membership, readMembership, viewsPerEpoch } from '@kimberlite/vsr';
 import type { CrashableDisk } from '../machine.ts';
 import type { CheckpointView, SuperblockView } from './checker.ts';
 import type { Platter } from './platters.ts';
@@ -19,7 +20,9 @@ export const emptySuperblock: SuperblockView = {
   commit: 0,
   checkpoint: 0,
   suffix: [],
+  incarnation: 0,
   checkpoints: [],
+  membership: null,
 };
 
 /** What one copy says; null for bytes that are no copy. */
@@ -40,10 +43,20 @@ export function readSuperblock(copy: Uint8Array): SuperblockView | null {
     reader.raw(headerBytes);
     suffix.push({ op, id: (flags & 1) === 0 ? null : id });
   }
-  // The interval, the checkpoint that a quorum has, and which incarnation this is.
-  reader.raw(4 + 8 + 16 + 4 + 1);
+  // The interval, and the checkpoint that a quorum has.
+  reader.raw(4 + 8 + 16);
+  const incarnation = reader.u32();
+  // Whether it began without a memory.
+  reader.u8();
   const checkpoints = readCheckpoints(reader);
-  return reader.failed ? null : { view, logView, commit, checkpoint, suffix, checkpoints };
+  const membership = view < viewsPerEpoch ? null : groupIn(reader);
+  return reader.failed ? null : { view, logView, commit, checkpoint, suffix, incarnation, checkpoints, membership };
+}
+
+/** Only its reader knows where a group ends; what follows it in a copy is padding. */
+function groupIn(reader: FixedReader): Membership | null {
+  const membership = readMembership(reader);
+  return membership.ok ? membership.value : null;
 }
 
 function readCheckpoints(reader: FixedReader): readonly CheckpointView[] {
@@ -69,6 +82,7 @@ export interface DiskListener {
   readonly superblockSynced: (superblock: SuperblockView) => void;
   /** Another machine, with an empty disk, takes its place. */
   readonly wiped: () => void;
+  readonly removed: (file: string) => void;
   /** Of any other file. Null: nobody asks. */
   readonly synced: ((file: string) => void) | null;
 }
@@ -162,7 +176,10 @@ export function watchDisk(disk: WatchableDisk, listener: DiskListener): Crashabl
         }
         done(result);
       }),
-    remove: (file, done) => disk.remove(file, done),
+    remove: (file, done) => {
+      listener.removed(file);
+      disk.remove(file, done);
+    },
     wipe: () => {
       written = null;
       synced = null;
