@@ -54,6 +54,11 @@ const longRate = 0.1;
 const briefBySeconds = 3;
 /** And so much closer together are its faults. */
 const briefIntervalFactor = 0.65;
+/** In a brief run a burst becomes few ops, so checkpoints come sooner too. */
+const briefCheckpointIntervals = [8, 12, 24, 48, 16_384];
+/** These wait for a file that comes or goes, and checkpoints are such files: soon enough for a run of few ops. */
+const waitingForFiles: ReadonlySet<FaultKind> = new Set(['full-disk', 'lost-names']);
+const fileIntervalMax = 12;
 /** A run has some 250 ops: checkpoints all the time, now and then, or never. */
 const checkpointIntervals = [16, 24, 48, 96, 16_384];
 const damaging: ReadonlySet<FaultKind> = new Set(['rot', 'rot-header', 'rot-superblock', 'bad-sector']);
@@ -107,19 +112,22 @@ function drawPlan(random: RandomState, known: Pick<RunPlan, 'nodes' | 'faults' |
 
 /** As many faults and as many commands in less time, and no more than it takes. */
 function makeBrief(random: RandomState, plan: RunPlan): RunPlan {
+  const interval = randomPick(random, briefCheckpointIntervals);
+  const wantsFiles = plan.faults.some((kind) => waitingForFiles.has(kind));
   return {
     ...plan,
     seconds: plan.seconds - briefBySeconds,
     meanIntervalUs: Math.floor(briefIntervalFactor * plan.meanIntervalUs),
+    checkpointInterval: wantsFiles ? Math.min(interval, fileIntervalMax) : interval,
     workload: drawBriefWorkload(random, plan.clients.length),
   };
 }
 
 /** All at once, so that a prepare has many requests and a sync many prepares; or one call after the other. */
 function drawBriefWorkload(random: RandomState, clients: number): WorkloadOptions {
-  const bursts = randomChance(random, 0.6);
+  const bursts = randomChance(random, 0.75);
   const window = bursts ? randomPick(random, [3, 5, 8]) : randomPick(random, [1, 1, 2, 4]);
-  const callsPerSecond = randomPick(random, [70, 110, 160]);
+  const callsPerSecond = randomPick(random, bursts ? [70, 110, 160] : [60, 80, 110]);
   return {
     keys: randomPick(random, [2, 4, 8]),
     window,
