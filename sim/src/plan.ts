@@ -48,6 +48,17 @@ export interface RunPlan {
 }
 
 const secondsMin = 9;
+/** One run in so many has faults for that long; most are brief. What a run costs, it costs in calls and in time. */
+const longRate = 0.1;
+/** So much less for a brief one. */
+const briefBySeconds = 3;
+/** And so much closer together are its faults. */
+const briefIntervalFactor = 0.65;
+/** In a brief run a burst becomes few ops, so checkpoints come sooner too. */
+const briefCheckpointIntervals = [8, 12, 24, 48, 16_384];
+/** These wait for a file that comes or goes, and checkpoints are such files: soon enough for a run of few ops. */
+const waitingForFiles: ReadonlySet<FaultKind> = new Set(['full-disk', 'lost-names']);
+const fileIntervalMax = 12;
 /** A run has some 250 ops: checkpoints all the time, now and then, or never. */
 const checkpointIntervals = [16, 24, 48, 96, 16_384];
 const damaging: ReadonlySet<FaultKind> = new Set(['rot', 'rot-header', 'rot-superblock', 'bad-sector']);
@@ -55,14 +66,18 @@ const damaging: ReadonlySet<FaultKind> = new Set(['rot', 'rot-header', 'rot-supe
 /** The plan a seed draws, with whatever the options pin put in its place. */
 export function planRun(random: RandomState, options: RunOptions): RunPlan {
   const pinned = options.plan ?? {};
+  const asked = options.seconds ?? pinned.seconds;
   const nodes = options.nodes ?? pinned.nodes ?? randomPick(random, [1, 2, 3, 3, 3, 3, 3, 3, 3, 4, 5, 5, 5, 6]);
   const faults = options.faults ?? pinned.faults ?? drawFaults(random, nodes);
-  const seconds = options.seconds ?? pinned.seconds ?? randomInt(random, secondsMin, 12);
+  const drawnSeconds = asked ?? randomInt(random, secondsMin, 12);
   const weak = shuffled(
     random,
     Array.from({ length: nodes }, (_, index) => index),
   ).slice(0, Math.ceil(nodes / 2) - 1);
-  const drawn = { ...drawPlan(random, { nodes, faults, seconds, weak }), ...pinned, nodes, faults, seconds };
+  const long = drawPlan(random, { nodes, faults, seconds: drawnSeconds, weak });
+  const isLong = asked !== undefined || randomChance(random, longRate);
+  const plan = isLong ? long : makeBrief(random, long);
+  const drawn = { ...plan, ...pinned, nodes, faults, seconds: asked ?? plan.seconds };
   // A plan that was cut down to fewer nodes still leaves a quorum unhurt.
   const inside = drawn.weak.filter((replica) => replica < nodes).slice(0, weak.length);
   return { ...drawn, weak: inside, broken: drawn.broken.filter(({ replica }) => inside.includes(replica)) };
@@ -92,6 +107,36 @@ function drawPlan(random: RandomState, known: Pick<RunPlan, 'nodes' | 'faults' |
     acknowledgedMin: isShort ? 20 * seconds : 200,
     simulatedSecondsMin: isShort ? seconds : 10,
     checkpointInterval: randomPick(random, checkpointIntervals),
+  };
+}
+
+/** As many faults and as many commands in less time, and no more than it takes. */
+function makeBrief(random: RandomState, plan: RunPlan): RunPlan {
+  const interval = randomPick(random, briefCheckpointIntervals);
+  const wantsFiles = plan.faults.some((kind) => waitingForFiles.has(kind));
+  return {
+    ...plan,
+    seconds: plan.seconds - briefBySeconds,
+    meanIntervalUs: Math.floor(briefIntervalFactor * plan.meanIntervalUs),
+    checkpointInterval: wantsFiles ? Math.min(interval, fileIntervalMax) : interval,
+    workload: drawBriefWorkload(random, plan.clients.length),
+  };
+}
+
+/** All at once, so that a prepare has many requests and a sync many prepares; or one call after the other. */
+function drawBriefWorkload(random: RandomState, clients: number): WorkloadOptions {
+  const bursts = randomChance(random, 0.75);
+  const window = bursts ? randomPick(random, [3, 5, 8]) : randomPick(random, [1, 1, 2, 4]);
+  const callsPerSecond = randomPick(random, bursts ? [70, 110, 160] : [60, 80, 110]);
+  return {
+    keys: randomPick(random, [2, 4, 8]),
+    window,
+    thinkUs: Math.floor((clients * window * 1_000_000) / callsPerSecond),
+    plenty: 200,
+    readRate: randomPick(random, [0.05, 0.1, 0.25]),
+    sharedRate: randomPick(random, [0, 0.1]),
+    bursts,
+    readerPauses: 3,
   };
 }
 

@@ -16,6 +16,10 @@ export interface WorkloadOptions {
   readonly readRate: number;
   /** Share of writes that carry an idempotency id which another client then uses for the same command. */
   readonly sharedRate: number;
+  /** Everybody calls at the same moments, as often as the pauses say; left out: each in its own time. */
+  readonly bursts?: boolean;
+  /** How many times longer a client that only reads waits between two calls; left out: as long as all others. */
+  readonly readerPauses?: number;
   /** Calls of all clients together, after which nobody makes another; left out: no such end. */
   readonly callsMax?: number;
 }
@@ -38,6 +42,9 @@ const setup: readonly CommandInput[] = [
 
 /** How many times longer clients think once enough was acknowledged. */
 const slowdown = 4;
+
+/** Every third client: a write that waits at a primary cut off must not keep it from asking there. */
+const onlyReads = (index: number): boolean => index % 3 === 2;
 
 interface Shared {
   readonly table: string;
@@ -131,11 +138,16 @@ export class Workload {
   }
 
   private later(index: number, epoch: number): void {
-    const { thinkUs, plenty } = this.options;
-    const pauseUs = this.history.acknowledged < plenty ? thinkUs : slowdown * thinkUs;
-    this.scheduler.after(randomInt(this.random, 0, 2 * pauseUs), () => {
+    this.scheduler.after(this.pauseUs(index), () => {
       if (this.running && this.epochs[index] === epoch && this.mayCall) this.next(index, epoch);
     });
+  }
+
+  private pauseUs(index: number): number {
+    const { thinkUs, plenty, bursts = false, readerPauses = 1 } = this.options;
+    const pace = (this.history.acknowledged < plenty ? 1 : slowdown) * (onlyReads(index) ? readerPauses : 1);
+    const pauseUs = Math.max(1, Math.floor(pace * thinkUs));
+    return bursts ? pauseUs - (this.scheduler.nowUs % pauseUs) : randomInt(this.random, 0, 2 * pauseUs);
   }
 
   /** Every call that may be made was made, and has ended. */
@@ -153,8 +165,7 @@ export class Workload {
     const { random } = this;
     const table = randomPick(random, tables);
     const key = randomInt(random, 1, this.options.keys);
-    // Every third client only reads: a write that waits at a primary cut off must not keep it from asking there.
-    if (index % 3 === 2 || randomChance(random, this.options.readRate))
+    if (onlyReads(index) || randomChance(random, this.options.readRate))
       return this.get(client, index, epoch, table, key);
     const shared = this.shared.length > 0 && randomChance(random, 0.5) ? this.shared.shift() : undefined;
     if (shared !== undefined) return this.write(client, index, epoch, { ...shared, type: 'upsert', isShared: true });

@@ -173,7 +173,8 @@ export class Nemesis {
   }
 
   private unfired(): readonly FaultKind[] {
-    return this.plan.faults.filter((kind) => !this.fired.has(kind));
+    const met = this.ambientCounts();
+    return this.plan.faults.filter((kind) => !this.fired.has(kind) || met.get(kind) === 0);
   }
 
   /** The phase goes on for want of answers, or of a kind that has not struck: from now on only such kinds strike. */
@@ -243,18 +244,23 @@ export class Nemesis {
     this.fired.set(kind, (this.fired.get(kind) ?? 0) + 1);
   }
 
-  /** Kinds that count as fired only if a frame met them. */
+  /** Kinds that count as fired only if a frame met them: how many did. */
+  private ambientCounts(): ReadonlyMap<FaultKind, number> {
+    const { lost, duplicated, reordered, replayed } = this.cluster.network.counts;
+    return new Map<FaultKind, number>([
+      ['loss', lost],
+      ['duplication', duplicated],
+      ['reordering', reordered],
+      ['replay', replayed],
+    ]);
+  }
+
   private collectAmbient(): void {
-    const { counts } = this.cluster.network;
-    const count = (kind: FaultKind, by: number): void => {
-      if (!this.fired.has(kind)) return;
+    for (const [kind, by] of this.ambientCounts()) {
+      if (!this.fired.has(kind)) continue;
       if (by > 0) this.fired.set(kind, by);
       else this.fired.delete(kind);
-    };
-    count('loss', counts.lost);
-    count('duplication', counts.duplicated);
-    count('reordering', counts.reordered);
-    count('replay', counts.replayed);
+    }
   }
 }
 

@@ -53,6 +53,8 @@ const workloadShape: Shape<WorkloadOptions> = objectOf<WorkloadOptions>({
   plenty: whole,
   readRate: number,
   sharedRate: number,
+  bursts: optional(flag),
+  readerPauses: optional(number),
   callsMax: optional(whole),
 });
 
