@@ -60,6 +60,8 @@ type Missing = readonly number[] | null;
 export class CheckpointReceiver {
   private readonly options: CheckpointReceiverOptions;
   private receiving: Receiving | null = null;
+  /** Counts what was asked to be received, and the end. */
+  private turn = 0;
   /** Preparing to receive, one at a time; and what waits for the disk to be quiet. */
   private preparing = false;
   private waiting: (() => void)[] = [];
@@ -73,7 +75,9 @@ export class CheckpointReceiver {
   receive(ref: CheckpointRef, manifest: Uint8Array, done: (missing: Missing) => void): void {
     if (!this.isManifestOf(ref, manifest)) return this.later(() => done(null));
     this.receiving = null;
-    this.whenQuiet(() => this.prepare({ ref, manifest, done }));
+    this.turn += 1;
+    const { turn } = this;
+    this.whenQuiet(() => this.prepare({ ref, manifest, turn, done }));
   }
 
   store(ref: CheckpointRef, number: number, bytes: Uint8Array, done: (stored: boolean) => void): void {
@@ -101,6 +105,7 @@ export class CheckpointReceiver {
   remove(file: string, remove: Task<DiskError>, done: Done<DiskError>): void {
     if (this.receiving?.file === file) this.receiving = null;
     this.whenQuiet(() => {
+      if (this.receiving?.file === file) this.receiving = null;
       this.preparing = true;
       remove((result) => {
         if (this.stopped) return;
@@ -123,6 +128,7 @@ export class CheckpointReceiver {
 
   close(done: () => void): void {
     this.receiving = null;
+    this.turn += 1;
     this.whenQuiet(done);
   }
 
@@ -157,9 +163,10 @@ export class CheckpointReceiver {
   private prepare(wanted: {
     readonly ref: CheckpointRef;
     readonly manifest: Uint8Array;
+    readonly turn: number;
     readonly done: (missing: Missing) => void;
   }): void {
-    const { ref, manifest, done } = wanted;
+    const { ref, manifest, turn, done } = wanted;
     const { files, onFailure } = this.options;
     const { op } = ref.header;
     this.preparing = true;
@@ -203,16 +210,16 @@ export class CheckpointReceiver {
       (result) => {
         if (this.stopped) return;
         if (!result.ok && result.error.code !== 'no-space') return onFailure(result.error);
-        if (!result.ok) return this.discard(op, () => this.prepared(null, done));
-        this.prepared(prepared, done);
+        if (!result.ok) return this.discard(op, () => this.prepared(null, turn, done));
+        this.prepared(prepared, turn, done);
       },
     );
   }
 
-  private prepared(prepared: Receiving | null, done: (missing: Missing) => void): void {
+  private prepared(prepared: Receiving | null, turn: number, done: (missing: Missing) => void): void {
     this.preparing = false;
-    // Another receive, or the end, that came meanwhile goes first.
-    if (this.waiting.length === 0 && prepared !== null && prepared.missing.size > 0) this.receiving = prepared;
+    // Another receive, or the end, that came meanwhile goes first; a file that waits to be removed is no reason.
+    if (turn === this.turn && prepared !== null && prepared.missing.size > 0) this.receiving = prepared;
     done(prepared === null ? null : [...prepared.missing].sort((a, b) => a - b));
     this.pump();
   }

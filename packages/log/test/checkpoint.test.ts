@@ -339,6 +339,21 @@ describe('receiving a checkpoint', () => {
     expect(b.fatal).toEqual([]);
   });
 
+  it('goes on to receive when an older file is to be removed meanwhile', () => {
+    const b = formatted();
+    const opened = unwrap(open(b));
+    const { log } = opened;
+    present(write(b, opened, contentOf(10, 5), present(prepares[0]).header));
+    const missing = b.clockwork.await<readonly number[] | null>((done) => {
+      log.receiveCheckpoint(ref, manifest, done);
+      log.trim(ref.header.op, [ref]);
+    });
+    expect(missing).toEqual([0, 1, 2]);
+    expect(store(b, opened, ref, 0, partOf(content, 0))).toBe(true);
+    expect(b.disk.fileNames()).not.toContain(checkpointFile(1));
+    expect(b.fatal).toEqual([]);
+  });
+
   it('replaces a checkpoint of the same op that is another one', () => {
     const b = formatted();
     const opened = unwrap(open(b));

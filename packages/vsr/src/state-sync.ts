@@ -221,7 +221,8 @@ export function onCheckpointPart<S>(r: Replica<S>, m: CheckpointPartMessage): vo
     r.out.push({ type: 'receive-checkpoint', ref: s.target, manifest: m.bytes });
     return;
   }
-  r.syncing = { ...s, flights, storing: s.storing + 1, heardUs: r.now };
+  // Not heard of for good before it is stored: a disk that wants none of it is asked to receive anew after a while.
+  r.syncing = { ...s, flights, storing: s.storing + 1 };
   r.out.push({ type: 'store-checkpoint-part', ref: s.target, part: m.part, bytes: m.bytes });
   requestMore(r);
 }
