@@ -122,7 +122,7 @@ export const liveness: readonly Canary[] = [
       vsr(
         'commit',
         'sizeOf(r.acks.get(commit + 1) ?? 0) >= r.quorums.replication)',
-        'sizeOf(r.acks.get(commit + 1) ?? 0) >= (r.now - (r.sent.get(commit + 1)?.atUs ?? 0) > 50_000 ? r.quorums.replication : r.replicaCount))',
+        'sizeOf(r.acks.get(commit + 1) ?? 0) >= (r.now - (r.sent.get(commit + 1)?.atUs ?? 0) > 50_000 ? r.quorums.replication : r.group.voters.length))',
       ),
       vsr(
         'normal',

@@ -25,8 +25,7 @@ export const steady =
 
 export const isPrimary = (stage: Stage, replica: number, above: number): boolean => {
   const state = stage.state(replica);
-  if (state === undefined || state.status !== 'normal' || state.view <= above) return false;
-  return state.view % stage.cluster.nodes === replica;
+  return state !== undefined && state.view > above && stage.isPrimary(replica);
 };
 
 /** The normal primary of a view above that one, among these. */

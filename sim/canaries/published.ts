@@ -75,7 +75,9 @@ export const published: readonly Canary[] = [
     ...plain,
     id: '5',
     name: 'whoever restarts waits for a running primary to tell it the log',
-    patches: [vsr('recovery', "if (action === 'recovering-head')", 'if (r.replicaCount > 1 && r.recovered.head > 0)')],
+    patches: [
+      vsr('recovery', "if (action === 'recovering-head')", 'if (r.group.voters.length > 1 && r.recovered.head > 0)'),
+    ],
     caughtBy: { kind: 'liveness' },
     world: faults('crash-all'),
     fast: true,

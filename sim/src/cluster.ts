@@ -8,14 +8,21 @@ import {
   type ReplicaId,
   randomInt,
   randomU32,
+  replicasMax,
   sha256Hasher,
 } from '@kimberlite/base';
 import { Host } from '@kimberlite/host';
 import type { KernelState } from '@kimberlite/kernel';
 import { formatLog, type Geometry, type LogMark } from '@kimberlite/log';
 import {
+  type DurableState,
   encodeDurableState,
+  foundingGroup,
+  type Group,
   initialDurableState,
+  joiningDurableState,
+  type Membership,
+  primaryIn,
   replacedDurableState,
   type Replica,
   type ReplicaMark,
@@ -78,10 +85,11 @@ export class Cluster {
   readonly trace: Trace;
   readonly network: SimNetwork;
   readonly links: ClientLinks;
-  readonly machines: readonly Machine[];
+  readonly machines: Machine[] = [];
   readonly codec: Codec;
   readonly hasher: Hasher;
-  readonly nodes: number;
+  /** With how many replicas the cluster was founded; each of them has a machine. */
+  readonly founded: number;
   /** Looks on, for whoever wants to see the run. */
   readonly watcher: RunObserver | undefined;
   readonly counts: ClusterCounts = {
@@ -96,6 +104,14 @@ export class Cluster {
   readonly marks = new Set<ReplicaMark | LogMark>();
   /** Replicas whose machines are gone, until others are in their place: nothing boots there. */
   readonly lost = new Set<number>();
+  /** Replicas that were removed and have learnt of it: their processes have ended for good. */
+  readonly gone = new Set<number>();
+  /** By replica: the incarnation that its machine was made for; left out: the first. */
+  readonly incarnations: number[] = [];
+  /** Every group that any replica was seen to be in, by epoch. */
+  readonly groups: Group[];
+  /** An operator has begun to change the group, and is not done. */
+  changing = false;
   failure: Failure | null = null;
   /** Asked when a process gives up: was its end a fault of ours, such as a disk that was made to fail? */
   excuse: ((replica: number, error: Error) => boolean) | null = null;
@@ -104,7 +120,6 @@ export class Cluster {
   private readonly setup: ClusterSetup;
   private readonly random: RandomState;
   private readonly observer: Observer;
-  private readonly members: readonly MemberAddress[];
   /** Ids of committed ops, as the first replica that knew them committed had them. */
   readonly committedIds = new Map<number, Checksum>();
   private readonly fellInViewChange = new Set<number>();
@@ -115,32 +130,28 @@ export class Cluster {
 
   constructor(setup: ClusterSetup) {
     this.setup = setup;
-    this.nodes = setup.nodes;
+    this.founded = setup.nodes;
+    this.groups = [foundingGroup(setup.nodes)];
     this.watcher = setup.options.observer;
     this.scheduler = new Scheduler(setup.seed);
     this.trace = createTrace(setup.options.recordTrace ?? false);
     this.random = this.scheduler.random('cluster');
     this.hasher = setup.hasher ?? sha256Hasher;
     this.codec = createCodec({ hasher: this.hasher });
-    const { scheduler, trace, nodes, hasher, codec, watcher } = this;
+    const { scheduler, trace, hasher, codec, watcher } = this;
     watcher?.watch({ codec, nowUs: () => scheduler.nowUs });
     const platter = (replica: number): SimDisk => {
       const machine = this.machines[replica];
       assert(machine !== undefined, 'a replica has a machine');
       return machine.platter;
     };
-    const world = { nodes, cluster: simCluster, hasher, platter, nowUs: () => scheduler.nowUs };
+    const world = { nodes: setup.nodes, cluster: simCluster, hasher, platter, nowUs: () => scheduler.nowUs };
     const fail: Fail = (kind, message) => this.fail(kind, message);
     this.observer = new Observer((superblock) => setup.createCheckers({ ...world, superblock }, fail));
-    this.members = Array.from({ length: nodes }, (_, index) => ({
-      replica: index as ReplicaId,
-      endpoint: endpointOf(index),
-      adminUrl: null,
-    }));
     this.network = new SimNetwork({
       scheduler,
       trace,
-      nodes,
+      nodes: replicasMax,
       deliver: (from, to, frame) => {
         const machine = this.machines[to];
         if (machine?.power !== 'off') watcher?.peerReceived(from, to, frame);
@@ -148,19 +159,58 @@ export class Cluster {
       },
     });
     this.links = new ClientLinks({ scheduler, trace, observer: watcher, nodeEnd: this.nodeEnd() });
-    const outlets = this.outlets();
-    this.machines = Array.from({ length: nodes }, (_, index) => {
-      const platter = new SimDisk({
-        schedule: (delayUs, run) => void scheduler.after(delayUs, run),
-        random: scheduler.random(`disk ${index}`),
-      });
-      // The platter itself is watched, below any broken part: what is told of it is what it did.
-      const told = watcher?.watchDisk(index, platter) ?? platter;
-      const watched = this.observer.watchDisk(told, index);
-      const disk = setup.options.plants?.disk?.(watched, index) ?? watched;
-      const clock = new SimClock(scheduler);
-      return new Machine({ replica: index as ReplicaId, disk, platter, clock, scheduler, outlets });
+    for (let index = 0; index < setup.nodes; index++) this.addMachine();
+  }
+
+  /** One more machine, off and with an empty disk. */
+  private addMachine(): Machine {
+    const { scheduler, watcher, setup } = this;
+    const index = this.machines.length;
+    assert(index < replicasMax, 'a cluster has no more replicas');
+    const platter = new SimDisk({
+      schedule: (delayUs, run) => void scheduler.after(delayUs, run),
+      random: scheduler.random(`disk ${index}`),
     });
+    // The platter itself is watched, below any broken part: what is told of it is what it did.
+    const told = watcher?.watchDisk(index, platter) ?? platter;
+    const watched = this.observer.watchDisk(told, index);
+    const disk = setup.options.plants?.disk?.(watched, index) ?? watched;
+    const clock = new SimClock(scheduler);
+    const machine = new Machine({
+      replica: index as ReplicaId,
+      disk,
+      platter,
+      clock,
+      scheduler,
+      outlets: this.outlets(),
+    });
+    this.machines.push(machine);
+    return machine;
+  }
+
+  /** How many machines there are, running or not. */
+  get nodes(): number {
+    return this.machines.length;
+  }
+
+  /** The newest group that any replica was seen to be in. */
+  get group(): Group {
+    return this.groups.at(-1) ?? foundingGroup(this.founded);
+  }
+
+  /** The replica that serves, as far as any of them knows: the normal primary of the highest view. */
+  get primary(): Replica<KernelState> | null {
+    let highest: Replica<KernelState> | null = null;
+    for (const state of this.states) {
+      if (state.status !== 'normal' || primaryIn(state.group, state.view) !== state.self) continue;
+      if (highest === null || state.view > highest.view) highest = state;
+    }
+    return highest;
+  }
+
+  /** Where clients reach whom: every machine there is. */
+  private get members(): readonly MemberAddress[] {
+    return this.machines.map(({ replica }) => ({ replica, endpoint: endpointOf(replica), adminUrl: null }));
   }
 
   fail(kind: FailureKind, message: string): void {
@@ -177,7 +227,7 @@ export class Cluster {
 
   /** Formats every directory and boots every machine; `done` when all are formatted. */
   format(done: () => void): void {
-    let waiting = this.nodes;
+    let waiting = this.machines.length;
     for (const { disk, replica } of this.machines) {
       const superblock = encodeDurableState(initialDurableState(this.setup.checkpointInterval));
       const identity = { hasher: this.hasher, crc32, cluster: simCluster, replica };
@@ -192,29 +242,51 @@ export class Cluster {
   /** An empty directory for a replica whose machine was lost; the answer of the primary says what it may know. */
   formatReplacement(
     index: number,
-    fenced: { readonly view: number; readonly incarnation: number },
+    fenced: { readonly view: number; readonly incarnation: number; readonly membership: Membership | null },
     done: () => void,
   ): void {
-    const machine = this.machines[index];
-    assert(machine !== undefined && machine.power === 'off', 'the new machine does not run yet');
     const { checkpointInterval } = this.setup;
-    const superblock = encodeDurableState(replacedDurableState({ ...fenced, replica: index, checkpointInterval }));
-    const identity = { hasher: this.hasher, crc32, cluster: simCluster, replica: machine.replica };
-    formatLog({ disk: machine.disk, ...identity, superblock, geometry }, (result) => {
-      // The new machine's disk may have its faults too: an operator begins again.
-      if (!result.ok) {
-        machine.disk.wipe();
-        this.scheduler.after(formatAgainUs, () => this.formatReplacement(index, fenced, done));
-        return;
-      }
+    this.incarnations[index] = fenced.incarnation;
+    const superblock = replacedDurableState({ ...fenced, replica: index, checkpointInterval });
+    this.formatEmpty(index, superblock, () => {
       this.lost.delete(index);
       done();
     });
   }
 
+  /** A new machine for a replica that was added; the one that had its number before is not needed any more. */
+  formatJoining(index: number, membership: Membership, done: () => void): void {
+    assert(index <= this.machines.length, 'machines are numbered without gaps');
+    const machine = this.machines[index] ?? this.addMachine();
+    machine.platter.nextCrashKeeps = 'nothing';
+    this.crash(index);
+    machine.disk.wipe();
+    this.gone.add(index);
+    this.incarnations[index] = membership.group.incarnations[index] ?? 0;
+    const { checkpointInterval } = this.setup;
+    this.formatEmpty(index, joiningDurableState({ membership, replica: index, checkpointInterval }), () => {
+      this.gone.delete(index);
+      this.lost.delete(index);
+      done();
+    });
+  }
+
+  private formatEmpty(index: number, superblock: DurableState, done: () => void): void {
+    const machine = this.machines[index];
+    assert(machine !== undefined && machine.power === 'off', 'the new machine does not run yet');
+    const identity = { hasher: this.hasher, crc32, cluster: simCluster, replica: machine.replica };
+    formatLog({ disk: machine.disk, ...identity, superblock: encodeDurableState(superblock), geometry }, (result) => {
+      if (result.ok) return done();
+      // The new machine's disk may have its faults too: an operator begins again.
+      machine.disk.wipe();
+      this.scheduler.after(formatAgainUs, () => this.formatEmpty(index, superblock, done));
+    });
+  }
+
   boot(index: number): void {
     const machine = this.machines[index];
-    if (machine === undefined || machine.power !== 'off' || this.lost.has(index)) return;
+    if (machine === undefined || machine.power !== 'off') return;
+    if (this.lost.has(index) || this.gone.has(index)) return;
     this.counts.boots += 1;
     if (this.fellInViewChange.has(index) || this.states.some((state) => state.status === 'view-change')) {
       this.counts.restartsDuringViewChange += 1;
@@ -240,7 +312,7 @@ export class Cluster {
         new Host({
           cluster: simCluster,
           replica: index as ReplicaId,
-          replicaCount: this.nodes,
+          replicaCount: this.founded,
           hasher: this.hasher,
           crc32,
           codec: plants?.codec?.(codec, index) ?? codec,
@@ -367,12 +439,23 @@ export class Cluster {
     };
   }
 
+  /** A node that was removed from the cluster ends its process by itself. */
+  private endRemoved(index: number): boolean {
+    const host = this.machines[index]?.host;
+    if (host?.removed !== true || host.phase !== 'stopped') return false;
+    this.note('removed', `replica ${index}`);
+    this.gone.add(index);
+    this.crash(index);
+    return true;
+  }
+
   private turned(index: number): void {
     const state = this.state(index);
-    if (state === undefined) return;
+    if (state === undefined || this.endRemoved(index)) return;
     this.setup.options.plants?.turned?.(state, index);
     this.observer.looksAt(index, state.state);
     this.whenTurned?.(index, state);
+    this.groups[state.group.epoch] ??= state.group;
     if (state.status === 'view-change') this.changingView.add(index);
     else this.changingView.delete(index);
     if (state.status === 'normal' && state.view > this.highestNormalView) {

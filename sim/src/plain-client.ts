@@ -59,6 +59,8 @@ export interface PlainClientOptions {
   readonly hasher: Hasher;
   readonly cluster: ClusterId;
   readonly nodes: number;
+  /** Machines there are; left out: as many as replicas at the beginning. */
+  readonly machines?: () => number;
   /** Number of this client among all; names its links and its generator. */
   readonly index: number;
   readonly giveUpUs: number;
@@ -104,6 +106,10 @@ export class PlainClient implements ClusterClient {
   start(): void {
     this.dial();
     this.tick();
+  }
+
+  private get nodes(): number {
+    return this.options.machines?.() ?? this.options.nodes;
   }
 
   get inFlight(): number {
@@ -175,7 +181,7 @@ export class PlainClient implements ClusterClient {
         if (this.connection !== id) return;
         this.connection = null;
         this.ready = false;
-        this.node = randomInt(this.random, 0, this.options.nodes - 1);
+        this.node = randomInt(this.random, 0, this.nodes - 1);
         this.options.scheduler.after(randomInt(this.random, 5_000, 50_000), () => this.restart());
       },
     });
@@ -326,7 +332,7 @@ export class PlainClient implements ClusterClient {
     scheduler.after(Math.max(retryUsMin, afterMs * 1000) + randomInt(this.random, 0, 10_000), () => {
       this.retrying = false;
       if (this.connection !== connection || connection === null) return;
-      if (primary !== this.node && primary < this.options.nodes) this.moveTo(primary);
+      if (primary !== this.node && primary < this.nodes) this.moveTo(primary);
       else this.resendAll();
     });
   }
@@ -349,7 +355,7 @@ export class PlainClient implements ClusterClient {
 
   /** To another node; where there is only one, to the same: it may be the connection that is dead. */
   private leaveSilence(): void {
-    const { nodes } = this.options;
+    const { nodes } = this;
     this.hangUp();
     this.moveTo((this.node + 1 + randomInt(this.random, 0, Math.max(0, nodes - 2))) % nodes);
   }

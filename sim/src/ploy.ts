@@ -1,7 +1,7 @@
 import { crc32, type RandomState, randomInt } from '@kimberlite/base';
 import type { KernelState } from '@kimberlite/kernel';
 import { fileName, inspectOp, type OpInspection } from '@kimberlite/log';
-import type { Message, Replica } from '@kimberlite/vsr';
+import { type Message, primaryIn, type Replica } from '@kimberlite/vsr';
 import type { Cluster } from './cluster.ts';
 import { noFaults } from './disk.ts';
 import { headerRecordBytes } from './nemesis/atlas.ts';
@@ -106,15 +106,20 @@ export class Stage {
 
   /** The replica that is the normal primary of the highest view, or undefined. */
   primary(): number | undefined {
-    const { nodes, states } = this.cluster;
-    const primaries = states.filter(({ status, view, self }) => status === 'normal' && view % nodes === self);
-    return primaries.sort((a, b) => b.view - a.view)[0]?.self;
+    return this.cluster.primary?.self;
   }
 
-  /** All others, in the order in which they become primary after it. */
+  /** Whether it is the normal primary of the view it is in. */
+  isPrimary(replica: number): boolean {
+    const state = this.state(replica);
+    return state?.status === 'normal' && primaryIn(state.group, state.view) === replica;
+  }
+
+  /** All other voters, in the order in which they become primary after it. */
   othersBehind(replica: number): readonly number[] {
-    const { nodes } = this.cluster;
-    return Array.from({ length: nodes - 1 }, (_, i) => (replica + 1 + i) % nodes);
+    const { voters } = this.cluster.group;
+    const at = voters.indexOf(replica);
+    return [...voters.slice(at + 1), ...voters.slice(0, Math.max(0, at))];
   }
 
   crash(...replicas: readonly number[]): void {

@@ -1,6 +1,6 @@
 import type { Hasher } from '@kimberlite/base';
 import type { KernelState } from '@kimberlite/kernel';
-import type { Replica } from '@kimberlite/vsr';
+import { membersOf, type Replica } from '@kimberlite/vsr';
 import type { Failure } from './checkers/checker.ts';
 import { createCheckers } from './checkers/index.ts';
 import { isOnSomeDisk } from './checkers/platters.ts';
@@ -102,11 +102,13 @@ class Run {
     this.plan = planRun(new Scheduler(seed).random('plan'), options);
     const { plan } = this;
     this.cluster = new Cluster({ ...setup, nodes: plan.nodes, checkpointInterval: plan.checkpointInterval });
-    const { scheduler, links, codec, hasher: clusterHasher } = this.cluster;
+    const { cluster } = this;
+    const { scheduler, links, codec, hasher: clusterHasher } = cluster;
+    const machines = (): number => cluster.nodes;
     const { nodes, giveUpUs } = plan;
     this.clients = plan.clients.map((kind, index) => {
       const shared = { scheduler, links, codec, hasher: clusterHasher, nodes, index, giveUpUs };
-      return kind === 'sdk' ? new SdkClient(shared) : new PlainClient({ ...shared, cluster: simCluster });
+      return kind === 'sdk' ? new SdkClient(shared) : new PlainClient({ ...shared, machines, cluster: simCluster });
     });
     this.workload = new Workload({
       scheduler,
@@ -287,13 +289,23 @@ class Run {
 
   /** The replicas that are well, each of them in every respect where the others are. */
   private get well(): readonly Replica<KernelState>[] {
-    return this.cluster.states.filter((state) => !this.brokenNow.has(state.self));
+    const members = membersOf(this.cluster.group);
+    return this.cluster.states.filter(({ self }) => !this.brokenNow.has(self) && members.includes(self));
+  }
+
+  /** Members that are expected to be well; whoever else runs has not been told yet that it was removed. */
+  private get expected(): number | null {
+    const { cluster, brokenNow } = this;
+    const members = membersOf(cluster.group);
+    if (cluster.changing) return null;
+    if (cluster.states.some(({ self }) => !members.includes(self) && !brokenNow.has(self))) return null;
+    return members.filter((replica) => !brokenNow.has(replica)).length;
   }
 
   private converged(): boolean {
-    const { well, plan, brokenNow } = this;
+    const { well } = this;
     const [first] = well;
-    if (first === undefined || well.length !== plan.nodes - brokenNow.size) return false;
+    if (first === undefined || well.length !== this.expected) return false;
     return well.every(
       (state) =>
         state.status === 'normal' &&
@@ -309,13 +321,14 @@ class Run {
   private expectIdle(): void {
     const { cluster, plan } = this;
     const { nowUs } = cluster.scheduler;
+    const { nodes } = cluster;
     const seconds = Math.max(1, plan.simulatedSecondsMin - nowUs / 1_000_000);
     const before = cluster.network.counts.sent;
     const { commit, view } = this.well[0] ?? { commit: 0, view: 0 };
     this.within(seconds, () => false);
     if (cluster.failure !== null) return;
     const sent = (cluster.network.counts.sent - before) / seconds;
-    const bound = idleMessagesPerPairMax * plan.nodes * (plan.nodes - 1);
+    const bound = idleMessagesPerPairMax * nodes * (nodes - 1);
     if (sent > bound) cluster.fail('liveness', `an idle cluster sent ${sent} messages a second, more than ${bound}`);
     if (!this.converged()) this.stuck('an idle cluster fell apart');
     if (this.well.some((state) => state.commit !== commit)) this.stuck('an idle cluster commits');

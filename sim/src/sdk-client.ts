@@ -1,4 +1,4 @@
-import { assert, type ClientId, type Hasher, randomU32 } from '@kimberlite/base';
+import { assert, type ClientId, type Hasher, randomU32, replicasMax } from '@kimberlite/base';
 import { type CallResult, type ClientSession, createClientSession, type SessionInput } from '@kimberlite/client';
 import type { CommandInput, KernelError, Query } from '@kimberlite/kernel';
 import { type Codec, encodeCommand, encodeQuery } from '@kimberlite/wire';
@@ -14,6 +14,7 @@ export interface SdkClientOptions {
   readonly links: ClientLinks;
   readonly codec: Codec;
   readonly hasher: Hasher;
+  /** Replicas it is told of before it starts; the nodes tell it of others. */
   readonly nodes: number;
   readonly index: number;
   readonly giveUpUs: number;
@@ -161,8 +162,8 @@ export class SdkClient implements ClusterClient {
   }
 
   private dial(connection: number, endpoint: string): void {
-    const { links, index, nodes } = this.options;
-    const node = Array.from({ length: nodes }, (_, i) => i).find((i) => endpointOf(i) === endpoint);
+    const { links, index } = this.options;
+    const node = Array.from({ length: replicasMax }, (_, i) => i).find((i) => endpointOf(i) === endpoint);
     assert(node !== undefined, () => `the session dials an endpoint it was never told of: ${endpoint}`);
     const { session } = this;
     const current = (): boolean => this.session === session && this.connections.has(connection);

@@ -177,6 +177,7 @@ const samples: { readonly [Kind in FaultKind]: FaultAction & { readonly kind: Ki
   'rude-client': { kind: 'rude-client', atUs: 0, replica: 0 },
   flood: { kind: 'flood', atUs: 0, replica: 0, sessions: 1, leadUs: 1000 },
   'session-flood': { kind: 'session-flood', atUs: 0, replica: 0, sessions: 1 },
+  'change-members': { kind: 'change-members', atUs: 0, joins: 3, leaves: null },
 };
 
 /** What a script that was cut down to a smaller cluster may still say: a replica, client or file that is not there. */
@@ -186,6 +187,7 @@ function outOfReach(action: FaultAction): FaultAction {
     ...('replica' in action ? { replica: 6 } : {}),
     ...('client' in action ? { client: 99 } : {}),
     ...('links' in action ? { links: [[5, 6]] } : {}),
+    ...('joins' in action ? { joins: 6 } : {}),
     ...('outages' in action ? { outages: [{ replica: 6, afterUs: 0, forUs: 1 }] } : {}),
   };
 }

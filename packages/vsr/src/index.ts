@@ -18,12 +18,13 @@ export {
   type Group,
   type Membership,
   membersOf,
+  primaryIn,
   quorumsOfGroup,
   readMembership,
   viewsPerEpoch,
 } from './group.ts';
 export type { MemberChange } from './reconfiguration.ts';
-export { systemClient } from './system-op.ts';
+export { systemClient, type SystemOp, systemOpIn } from './system-op.ts';
 export type * from './durable-state.ts';
 export type * from './effect.ts';
 export type * from './event.ts';

@@ -1,6 +1,6 @@
 import type { Checksum, ClusterId, Hasher, PrepareHeader } from '@kimberlite/base';
 import type { KernelState } from '@kimberlite/kernel';
-import type { Applied, AppliedRequest, Effect, Message, Replica } from '@kimberlite/vsr';
+import type { Applied, AppliedRequest, Effect, Membership, Message, Replica } from '@kimberlite/vsr';
 import type { ClientMessage, ServerMessage } from '@kimberlite/wire';
 import type { Call, History } from '../history.ts';
 import type { HeaderClaim, Platter, SegmentRecord } from './platters.ts';
@@ -28,6 +28,7 @@ export type CheckerName =
   | 'nacks'
   | 'never-back'
   | 'orderly-views'
+  | 'epochs'
   | 'pipeline-bound'
   | 'effects'
   | 'replay'
@@ -69,6 +70,8 @@ export interface SuperblockView {
   readonly suffix: readonly { readonly op: number; readonly id: Checksum | null }[];
   /** Durable ones, the newest first. */
   readonly checkpoints: readonly CheckpointView[];
+  /** Null: as founded. */
+  readonly membership: Membership | null;
 }
 
 /** A checkpoint as a superblock names it. */
@@ -90,6 +93,7 @@ export interface Ending {
 
 /** What a checker may ask about the cluster: the disks and the time, nothing a replica thinks. */
 export interface World {
+  /** With how many replicas the cluster was founded. */
   readonly nodes: number;
   readonly cluster: ClusterId;
   readonly hasher: Hasher;

@@ -1,4 +1,4 @@
-import type { Hasher } from '@kimberlite/base';
+import { type Hasher, replicasMax } from '@kimberlite/base';
 import type { CheckpointView, World } from './checker.ts';
 import type { Platter } from './platters.ts';
 
@@ -36,7 +36,7 @@ export function isCheckpointThere(platter: Platter, checkpoint: CheckpointView, 
 
 /** By replica: everything up to this op is in a checkpoint that its superblock names and that is there. */
 export function coveredBy(world: World): readonly number[] {
-  return Array.from({ length: world.nodes }, (_, replica) => {
+  return Array.from({ length: replicasMax }, (_, replica) => {
     const { checkpoints } = world.superblock(replica);
     const there = checkpoints.find((checkpoint) => isCheckpointThere(world.platter(replica), checkpoint, world.hasher));
     return there?.op ?? 0;

@@ -1,6 +1,7 @@
 import { assert, type Checksum, type PrepareHeader } from '@kimberlite/base';
 import type { Message } from '@kimberlite/vsr';
 import { type Checker, describeHeader, type Fail, type World } from './checker.ts';
+import { bitsOf, type Groups } from './groups.ts';
 import type { Disks } from './platters.ts';
 import type { KnownPrepare, Prepares } from './prepares.ts';
 
@@ -47,8 +48,8 @@ function commitOf(message: Message): number {
 }
 
 /**
- * What is committed, judged by who acknowledged what and by the disks. An op is committed once a replication quorum has
- * it synced and has said so in one view, the view's primary by its disk, and everything below it is. From then on
+ * What is committed, judged by who acknowledged what and by the disks. An op is committed once a replication quorum of
+ * the group of its view's epoch has it synced and has said so in one view, the view's primary by its disk, and everything below it is. From then on
  * - whoever says, writes, executes or answers more than that claims too much (pitfalls 12, 14, 15, 20, 53, 60);
  * - no later view may have another prepare there, or a log that ends before it (pitfalls 1, 8, 9, 49, 51).
  */
@@ -57,21 +58,21 @@ export class Commits {
   /** Highest op that is committed with everything below it. */
   highest = 0;
   private readonly world: World;
+  private readonly groups: Groups;
   private readonly disks: Disks;
   private readonly prepares: Prepares;
   private readonly fail: Fail;
-  private readonly quorum: number;
   private readonly committed: Committed[] = [];
   private readonly acks = new Map<number, Acks[]>();
   /** The log each view began with, as its first start_view told it. */
   private readonly startViews = new Map<number, readonly PrepareHeader[]>();
 
-  constructor(world: World, disks: Disks, prepares: Prepares, fail: Fail) {
+  constructor(world: World, groups: Groups, disks: Disks, prepares: Prepares, fail: Fail) {
     this.world = world;
+    this.groups = groups;
     this.disks = disks;
     this.prepares = prepares;
     this.fail = fail;
-    this.quorum = replicationQuorumOf(world.nodes);
     prepares.onNew((known) => this.onPrepare(known));
     this.checker = {
       name: 'commit-quorum',
@@ -128,8 +129,8 @@ export class Commits {
   advance(): void {
     for (;;) {
       const op = this.highest + 1;
-      const candidates = this.world.nodes === 1 ? this.acksAlone(op) : this.acks.get(op);
-      const found = candidates?.find((each) => this.reachesQuorum(each, op));
+      const candidates = [...(this.acks.get(op) ?? []), ...this.acksAlone(op)];
+      const found = candidates.find((each) => this.reachesQuorum(each, op));
       if (found === undefined) return;
       this.acks.delete(op);
       const now = { id: found.id, view: Math.max(found.view, this.committed[op - 1]?.view ?? 0) };
@@ -139,9 +140,12 @@ export class Commits {
     }
   }
 
-  /** A replica alone sends no acks: what its disk has, it has. */
+  /** The only replica with a vote sends no acks: what its disk has, it has. */
   private acksAlone(op: number): readonly Acks[] {
-    const { view } = this.world.superblock(0);
+    const [alone = 0, second] = this.groups.latest.voters;
+    // It commits the op that gives another one a vote before that group is known.
+    const { view } = this.world.superblock(alone);
+    if (second !== undefined && this.groups.votersOf(view).length > 1) return [];
     return this.prepares.at(op).map(({ header }) => ({ view, id: header.id, replicas: 0 }));
   }
 
@@ -149,13 +153,15 @@ export class Commits {
   private reachesQuorum({ view, id, replicas }: Acks, op: number): boolean {
     const below = this.committed[op - 1]?.id;
     if (below !== undefined && this.prepares.get(id)?.header.parent !== below) return false;
-    const count = countBits(replicas & ~(1 << (view % this.world.nodes)));
-    return count >= this.quorum || (count === this.quorum - 1 && this.primaryHas(view, op, id));
+    const voters = this.groups.votersOf(view);
+    const quorum = replicationQuorumOf(voters.length);
+    const count = countBits(replicas & bitsOf(voters) & ~(1 << this.groups.primaryOf(view)));
+    return count >= quorum || (count === quorum - 1 && this.primaryHas(view, op, id));
   }
 
   /** While the view is the latest on its disk: later it may have said that no ack of its own counts any more. */
   private primaryHas(view: number, op: number, id: Checksum): boolean {
-    const primary = view % this.world.nodes;
+    const primary = this.groups.primaryOf(view);
     const { view: durable, logView } = this.world.superblock(primary);
     const bytes = this.prepares.get(id)?.bytes ?? null;
     if (durable !== view || logView !== view || bytes === null) return false;

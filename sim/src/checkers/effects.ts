@@ -1,5 +1,6 @@
 import type { ApplyEffects, Checker, Fail, World } from './checker.ts';
 import type { Commits } from './commits.ts';
+import type { Groups } from './groups.ts';
 
 /** The effects of one op as the state machine gave them, not yet handed on. */
 interface Owed {
@@ -20,7 +21,7 @@ function isWhole({ lists }: Owed, effects: readonly unknown[]): boolean {
  * every replica; `primary` only on one that is, and on one that answers its client in the same moment; `replay` for
  * nothing that was not committed before the boot, and for all that its superblock says was (pitfall 40).
  */
-export function effects(world: World, commits: Commits, fail: Fail): Checker {
+export function effects(world: World, groups: Groups, commits: Commits, fail: Fail): Checker {
   const owed: (Owed[] | undefined)[] = [];
   const lastOp: number[] = [];
   const bootedAt: { readonly onDisk: number; readonly committed: number }[] = [];
@@ -29,7 +30,7 @@ export function effects(world: World, commits: Commits, fail: Fail): Checker {
 
   const checkFlags = (replica: number, { op, primary, replay }: ApplyEffects): void => {
     const { view, logView } = world.superblock(replica);
-    const is = view === logView && view % world.nodes === replica;
+    const is = view === logView && groups.primaryOf(view) === replica;
     if (primary && !is) fail('effects', `replica ${replica} hands on op ${op} as primary with view ${view} on disk`);
     const { onDisk, committed } = bootedAt[replica] ?? { onDisk: 0, committed: 0 };
     if (replay && op > committed)

@@ -4,6 +4,8 @@ import type { Checker, Fail, World } from './checker.ts';
 import { linearizability } from './client-checkers.ts';
 import { Commits } from './commits.ts';
 import { effects } from './effects.ts';
+import { epochs } from './epochs.ts';
+import { Groups } from './groups.ts';
 import { idempotency } from './idempotency.ts';
 import { Ledger } from './ledger.ts';
 import { issueOrder, logOrder } from './log-order.ts';
@@ -26,38 +28,44 @@ import { orderlyViews, pipelineBound } from './views.ts';
  * look things up in: all prepares, what is committed, what was executed, which request is which.
  */
 export function createCheckers(world: World, fail: Fail): readonly Checker[] {
+  const groups = new Groups(world);
   const disks = new Disks(world.platter);
-  const prepares = new Prepares(world, fail);
+  const prepares = new Prepares(world, groups, fail);
   const operations = operationsOnce();
-  const commits = new Commits(world, disks, prepares, fail);
+  const commits = new Commits(world, groups, disks, prepares, fail);
   const ledger = new Ledger(fail);
   const places = watchPlaces(ledger);
   const asked = watchAsked();
   const requests = new Requests(asked, prepares, commits, ledger, fail);
+  const known = { groups, disks, prepares, commits };
+  // What is known of epochs is told to these before anybody else hears of one.
+  const ofEpochs = epochs(world, known, fail);
   return [
+    groups.checker,
     disks.checker,
     prepares.checker,
     persistence(world, disks, prepares, fail),
     nackRules(fail),
     neverBack(world, fail),
-    orderlyViews(world, fail),
+    orderlyViews(groups, fail),
+    ofEpochs,
     pipelineBound(fail),
     commits.checker,
-    timestamps(world, prepares, commits, ledger, fail),
+    timestamps(groups, prepares, commits, ledger, fail),
     idempotency(ledger, fail),
     ledger.checker,
-    effects(world, commits, fail),
-    readConfirmation(world, asked, fail),
+    effects(world, groups, commits, fail),
+    readConfirmation(world, groups, asked, fail),
     readOrder(asked, requests, fail),
     asked.checker,
-    replies(world, asked, commits, ledger, requests, fail),
+    replies(world, groups, asked, commits, ledger, requests, fail),
     stateReports(ledger, fail),
     calls(ledger, places, fail),
     logOrder(ledger, places, operations, fail),
     issueOrder(fail),
     requests.checker,
     sessionTables(requests, fail),
-    onDisks(world, disks, prepares, commits, fail),
+    onDisks(world, known, fail),
     replay(world, disks, prepares, commits, fail),
     linearizability(operations, fail),
   ];

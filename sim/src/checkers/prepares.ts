@@ -9,6 +9,7 @@ import {
 } from '@kimberlite/base';
 import type { Message } from '@kimberlite/vsr';
 import { type Checker, describeHeader, type Fail, type World } from './checker.ts';
+import type { Groups } from './groups.ts';
 import type { SegmentRecord } from './platters.ts';
 
 /** A prepare that was seen in a message or on a disk. `bytes` are null while only its header was. */
@@ -63,6 +64,7 @@ function push<Key>(map: Map<Key, KnownPrepare[]>, key: Key, known: KnownPrepare)
 export class Prepares {
   readonly checker: Checker;
   private readonly world: World;
+  private readonly groups: Groups;
   private readonly fail: Fail;
   private readonly byId = new Map<Checksum, KnownPrepare>();
   private readonly byOp = new Map<number, KnownPrepare[]>();
@@ -71,8 +73,9 @@ export class Prepares {
   private readonly inView = new Map<number, { readonly view: number; readonly id: Checksum }>();
   private readonly listeners: ((known: KnownPrepare) => void)[] = [];
 
-  constructor(world: World, fail: Fail) {
+  constructor(world: World, groups: Groups, fail: Fail) {
     this.world = world;
+    this.groups = groups;
     this.fail = fail;
     this.checker = {
       name: 'one-prepare-per-view',
@@ -112,7 +115,7 @@ export class Prepares {
     const { header, bytes } = message.prepare;
     this.see(header, bytes, where);
     const isNew = message.type === 'prepare' && header.view === message.view;
-    if (!isNew || header.view % this.world.nodes === replica) return;
+    if (!isNew || this.groups.primaryOf(header.view) === replica) return;
     this.fail('one-prepare-per-view', `replica ${replica}, not the primary of it, sends ${describeHeader(header)}`);
   }
 

@@ -3,6 +3,7 @@ import type { ClientReply } from '@kimberlite/vsr';
 import type { Asked } from './asked.ts';
 import type { Checker, Fail, World } from './checker.ts';
 import { countBits, replicationQuorumOf } from './commits.ts';
+import { bitsOf, type Groups } from './groups.ts';
 import type { Requests } from './requests.ts';
 
 type Answer = Extract<ClientReply, { readonly type: 'answer' }>;
@@ -19,8 +20,8 @@ interface Asking {
  * in its view, a confirmation round that began after the query arrived (pitfall 41). No stale value has to be read
  * for the mistake to be seen.
  */
-export function readConfirmation(world: World, asked: Asked, fail: Fail): Checker {
-  const quorum = replicationQuorumOf(world.nodes);
+export function readConfirmation(world: World, groups: Groups, asked: Asked, fail: Fail): Checker {
+  const quorumOf = (view: number): number => replicationQuorumOf(groups.votersOf(view).length);
   /** By replica and client, since a client may be answered on a newer connection than it asked on. */
   const waiting: Map<string, Asking[]>[] = [];
   /** Latest round each replica has begun as primary, and in which view. */
@@ -42,7 +43,7 @@ export function readConfirmation(world: World, asked: Asked, fail: Fail): Checke
     echoed.get(view)?.forEach((latest, backup) => {
       if (latest >= round) confirmed |= 1 << backup;
     });
-    return countBits(confirmed);
+    return countBits(confirmed & bitsOf(groups.votersOf(view)));
   };
 
   /** A query may have been asked more than once, and some of it lost: it is enough that one of them was confirmed. */
@@ -50,13 +51,15 @@ export function readConfirmation(world: World, asked: Asked, fail: Fail): Checke
     const list = waiting[replica]?.get(client);
     const first = list?.find((asking) => asking.query === query);
     if (list === undefined || first === undefined) return;
-    const at = list.findIndex((asking) => asking.query === query && confirmations(replica, asking) >= quorum);
+    const at = list.findIndex(
+      (asking) => asking.query === query && confirmations(replica, asking) >= quorumOf(asking.view),
+    );
     list.splice(at < 0 ? list.indexOf(first) : at, 1);
     if (at >= 0) return;
     const { view, round } = first;
     fail(
       'read-confirmation',
-      `replica ${replica} answers query ${query}, and ${confirmations(replica, first)} of ${quorum} confirmed round ${round} of view ${view}`,
+      `replica ${replica} answers query ${query}, and ${confirmations(replica, first)} of ${quorumOf(view)} confirmed round ${round} of view ${view}`,
     );
   };
 

@@ -1,4 +1,4 @@
-import { bytesEqual, concatBytes } from '@kimberlite/base';
+import { bytesEqual, concatBytes, replicasMax } from '@kimberlite/base';
 import { encode, type KernelState, recomputeStateHash } from '@kimberlite/kernel';
 import { createReplay, type Replica } from '@kimberlite/vsr';
 import { createKernelStateMachine } from '@kimberlite/wire';
@@ -23,7 +23,7 @@ export function replay(world: World, disks: Disks, prepares: Prepares, commits: 
     const id = commits.at(op)?.id;
     const known = id === undefined ? undefined : prepares.get(id);
     if (known === undefined || known.bytes === null) return null;
-    for (let replica = 0; replica < world.nodes; replica++) {
+    for (let replica = 0; replica < replicasMax; replica++) {
       if (disks.lookUp(replica, op, known.bytes) === 'synced') return known;
     }
     return null;

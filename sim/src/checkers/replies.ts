@@ -3,6 +3,7 @@ import type { ClientReply } from '@kimberlite/vsr';
 import type { Asked } from './asked.ts';
 import type { Checker, Fail, World } from './checker.ts';
 import type { Commits } from './commits.ts';
+import type { Groups } from './groups.ts';
 import type { Ledger } from './ledger.ts';
 import type { Requests } from './requests.ts';
 
@@ -15,6 +16,7 @@ type OutcomeReply = Extract<ClientReply, { readonly type: 'outcome' }>;
  */
 export function replies(
   world: World,
+  groups: Groups,
   asked: Asked,
   commits: Commits,
   ledger: Ledger,
@@ -25,7 +27,7 @@ export function replies(
 
   const notePrimary = (replica: number): void => {
     const { view, logView } = world.superblock(replica);
-    if (view === logView && view % world.nodes === replica) hasBeenPrimary.add(replica);
+    if (view === logView && groups.primaryOf(view) === replica) hasBeenPrimary.add(replica);
   };
 
   const onOutcome = (replica: number, client: string, reply: OutcomeReply): void => {

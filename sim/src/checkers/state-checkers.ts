@@ -4,6 +4,7 @@ import type { Replica, StateReport } from '@kimberlite/vsr';
 import type { Checker, Fail, World } from './checker.ts';
 import { coveredBy } from './checkpoints.ts';
 import { type Commits, replicationQuorumOf } from './commits.ts';
+import type { Groups } from './groups.ts';
 import type { Ledger } from './ledger.ts';
 import type { Disks } from './platters.ts';
 import type { Prepares } from './prepares.ts';
@@ -80,23 +81,28 @@ export function sessionTables(requests: Requests, fail: Fail): Checker {
 }
 
 /**
- * What is committed lies, synced, on a replication quorum of the disks for ever (the faults of disks left aside): as a
+ * What is committed lies, synced, on a replication quorum of the disks of the group for ever (the faults of disks left aside): as a
  * prepare that a header record names, which by now has followed, or within a checkpoint.
  */
-export function onDisks(world: World, disks: Disks, prepares: Prepares, commits: Commits, fail: Fail): Checker {
-  const quorum = replicationQuorumOf(world.nodes);
+export function onDisks(
+  world: World,
+  { groups, disks, prepares, commits }: { groups: Groups; disks: Disks; prepares: Prepares; commits: Commits },
+  fail: Fail,
+): Checker {
   return {
     name: 'nothing-lost',
     ended: ({ replicas }) => {
       // Whoever stopped for good has lost too much; whether it lied about that, clients have seen.
       if (replicas.length === 0) return;
       const covered = coveredBy(world);
+      const { voters } = groups.latest;
+      const quorum = replicationQuorumOf(voters.length);
       for (let op = 1; op <= commits.highest; op++) {
         const id = commits.at(op)?.id;
         const bytes = (id === undefined ? undefined : prepares.get(id))?.bytes ?? null;
         if (bytes === null) continue;
         let copies = 0;
-        for (let replica = 0; replica < world.nodes; replica++) {
+        for (const replica of voters) {
           const isCovered = op <= (covered[replica] ?? 0);
           if (isCovered) copies += 1;
           if (isCovered) continue;

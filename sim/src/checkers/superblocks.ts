@@ -1,4 +1,5 @@
 import { checksum, type Checksum, FixedReader } from '@kimberlite/base';
+import { type Membership, readMembership, viewsPerEpoch } from '@kimberlite/vsr';
 import type { CrashableDisk } from '../machine.ts';
 import type { CheckpointView, SuperblockView } from './checker.ts';
 import type { Platter } from './platters.ts';
@@ -20,6 +21,7 @@ export const emptySuperblock: SuperblockView = {
   checkpoint: 0,
   suffix: [],
   checkpoints: [],
+  membership: null,
 };
 
 /** What one copy says; null for bytes that are no copy. */
@@ -43,7 +45,14 @@ export function readSuperblock(copy: Uint8Array): SuperblockView | null {
   // The interval, the checkpoint that a quorum has, and which incarnation this is.
   reader.raw(4 + 8 + 16 + 4 + 1);
   const checkpoints = readCheckpoints(reader);
-  return reader.failed ? null : { view, logView, commit, checkpoint, suffix, checkpoints };
+  const membership = view < viewsPerEpoch ? null : groupIn(reader);
+  return reader.failed ? null : { view, logView, commit, checkpoint, suffix, checkpoints, membership };
+}
+
+/** Only its reader knows where a group ends; what follows it in a copy is padding. */
+function groupIn(reader: FixedReader): Membership | null {
+  const membership = readMembership(reader);
+  return membership.ok ? membership.value : null;
 }
 
 function readCheckpoints(reader: FixedReader): readonly CheckpointView[] {

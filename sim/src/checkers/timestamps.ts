@@ -1,5 +1,6 @@
-import { type Checker, describeHeader, type Fail, type World } from './checker.ts';
+import { type Checker, describeHeader, type Fail } from './checker.ts';
 import type { Commits } from './commits.ts';
+import type { Groups } from './groups.ts';
 import type { Ledger } from './ledger.ts';
 import type { KnownPrepare, Prepares } from './prepares.ts';
 
@@ -14,7 +15,7 @@ interface Heard {
  * timestamp of its prepare; and a new primary starts above every timestamp it was told of in do_view_changes, those
  * of undone ops included (pitfall 17).
  */
-export function timestamps(world: World, prepares: Prepares, commits: Commits, ledger: Ledger, fail: Fail): Checker {
+export function timestamps(groups: Groups, prepares: Prepares, commits: Commits, ledger: Ledger, fail: Fail): Checker {
   const heard: (Heard | undefined)[] = [];
   /** By view, fixed when its primary began to write the log it had chosen. */
   const floors = new Map<number, number>();
@@ -56,7 +57,7 @@ export function timestamps(world: World, prepares: Prepares, commits: Commits, l
     },
     superblockWritten: (replica, { view, logView }) => {
       const told = heard[replica];
-      if (told === undefined || told.view !== view || view !== logView || view % world.nodes !== replica) return;
+      if (told === undefined || told.view !== view || view !== logView || groups.primaryOf(view) !== replica) return;
       if (!floors.has(view)) floors.set(view, told.timestamp);
     },
     down: (replica) => {

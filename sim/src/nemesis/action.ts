@@ -140,6 +140,16 @@ export type FaultAction =
     }
   /** The machine and its disk are gone for good; an operator has an empty one take its place. */
   | { readonly atUs: number; readonly kind: 'lose-machine'; readonly replica: number }
+  /**
+   * An operator who goes on until it is done, or it is too late: `joins` is added and gets a vote, `leaves` is removed,
+   * or both in one step. Null: nobody does.
+   */
+  | {
+      readonly atUs: number;
+      readonly kind: 'change-members';
+      readonly joins: number | null;
+      readonly leaves: number | null;
+    }
   | {
       readonly atUs: number;
       readonly kind: 'client-crash' | 'slow-reader';

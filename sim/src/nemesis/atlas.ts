@@ -1,5 +1,6 @@
 import { crc32 } from '@kimberlite/base';
 import { fileName, inspectOp, inspectSuperblock, listLog, type OpInspection } from '@kimberlite/log';
+import type { Group } from '@kimberlite/vsr';
 import type { Cluster } from '../cluster.ts';
 import { peekDisk } from './peek-disk.ts';
 
@@ -37,6 +38,9 @@ const frameBytes = 64;
  * (the weak) may be damaged in every way that leaves a trace, while elsewhere a prepare is touched only when another
  * replica that is not weak has it too; its header record, which tells rot from a torn write, is not touched there at all.
  *
+ * Groups change: another replica's copy counts only if it votes now, and did before, until the new group has committed
+ * something; and the group never becomes one of which more than a minority is weak.
+ *
  * No replica may lose body and header record of one op without a trace: then it would deny an acknowledgement it gave,
  * and no protocol of this kind survives that.
  */
@@ -53,6 +57,36 @@ export class Atlas {
 
   isWeak(replica: number): boolean {
     return this.weak.includes(replica);
+  }
+
+  /** Its machine may be lost with all that is on it. */
+  maySpare(replica: number): boolean {
+    // Somebody else may still be fetching what only it and those who leave have.
+    return this.isWeak(replica) && this.groups().length === 1;
+  }
+
+  /** No more of its voters are weak than it can do without, whichever way they are hurt. */
+  canLive({ voters }: Pick<Group, 'voters'>): boolean {
+    const weak = voters.filter((replica) => this.isWeak(replica)).length;
+    return this.exceeded || weak <= Math.ceil(voters.length / 2) - 1;
+  }
+
+  /**
+   * The groups that are needed: the newest, and until that is known to have committed something, the one before it,
+   * which alone may have all that was acknowledged.
+   */
+  private groups(): readonly Group[] {
+    const { states, group, groups } = this.cluster;
+    const settled = states.some(
+      (state) => state.group.epoch === group.epoch && (state.boundary === null || state.commit > state.boundary.op),
+    );
+    const before = groups[group.epoch - 1];
+    return settled || before === undefined ? [group] : [group, before];
+  }
+
+  /** Whether it is there in the end, and counts. */
+  private stays(replica: number): boolean {
+    return this.groups().every(({ voters }) => voters.includes(replica));
   }
 
   /** The op as its own log code finds it on that disk now; null when there is no such disk or superblock. */
@@ -142,7 +176,7 @@ export class Atlas {
   private canSpare(replica: number, { op, id }: KeptRecord): boolean {
     if (this.exceeded || this.isWeak(replica)) return true;
     return this.cluster.machines.some((_, other) => {
-      if (other === replica || this.isWeak(other)) return false;
+      if (other === replica || this.isWeak(other) || !this.stays(other)) return false;
       const record = this.recordOf(other, op);
       return record !== null && record.id === id && record.isIntact;
     });

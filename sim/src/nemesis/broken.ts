@@ -1,12 +1,12 @@
-import { unreachable } from '@kimberlite/base';
+import { replicasMax, unreachable } from '@kimberlite/base';
 import type { Cluster } from '../cluster.ts';
 import type { BrokenWay } from '../plan.ts';
 
 /** A replica that stays broken while a quorum is well again. */
 export function breakFor(cluster: Cluster, replica: number, how: BrokenWay): void {
-  const { network, nodes } = cluster;
+  const { network } = cluster;
   const machine = cluster.machines[replica];
-  const others = Array.from({ length: nodes }, (_, other) => other).filter((other) => other !== replica);
+  const others = Array.from({ length: replicasMax }, (_, other) => other).filter((other) => other !== replica);
   switch (how) {
     case 'down':
       cluster.crash(replica);

@@ -5,6 +5,7 @@ import type { RunPlan } from '../plan.ts';
 import type { FaultAction, Outage } from './action.ts';
 import type { Atlas } from './atlas.ts';
 import { type DamageKind, drawDamage, drawOp } from './draw-disk.ts';
+import { drawChange } from './draw-change.ts';
 import { drawLinks, type LinkShape } from './draw-links.ts';
 import { type FaultKind, faultKinds, faultTraits, type FileTarget, isAmbient } from './kinds.ts';
 
@@ -142,6 +143,8 @@ export class FaultDraws {
         // A superblock is written when the view changes.
         return this.onWeak((weak) => [{ kind, atUs, replica: weak, fate }, ...this.unseat(atUs)]);
       }
+      case 'change-members':
+        return drawChange(this.cluster, this.atlas, random, atUs);
       case 'lose-machine':
         return this.onWeak((weak) => [{ kind, atUs, replica: weak }]);
       case 'client-crash':
@@ -173,8 +176,7 @@ export class FaultDraws {
   }
 
   private primary(): number | null {
-    const { states, nodes } = this.cluster;
-    return states.find((state) => state.status === 'normal' && state.view % nodes === state.self)?.self ?? null;
+    return this.cluster.primary?.self ?? null;
   }
 
   /** Mostly the primary: that is where it hurts. */

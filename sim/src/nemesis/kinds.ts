@@ -54,6 +54,8 @@ export const faultKinds = [
   'rude-client',
   'flood',
   'session-flood',
+  // Who the replicas are.
+  'change-members',
 ] as const;
 export type FaultKind = (typeof faultKinds)[number];
 
@@ -121,6 +123,7 @@ export const faultTraits: Readonly<Record<FaultKind, Traits>> = {
   'rude-client': {},
   flood: { ...peers, weight: 0.15 },
   'session-flood': { weight: 0.1 },
+  'change-members': { weight: 0.5, unseats: true },
 };
 
 export const isAmbient = (kind: FaultKind): boolean => faultTraits[kind].ambient === true;

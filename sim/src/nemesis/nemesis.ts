@@ -31,8 +31,9 @@ export class Nemesis {
   private readonly world: FaultWorld;
   private readonly random: RandomState;
   private readonly draws: FaultDraws;
-  private readonly traps: readonly DiskTraps[];
-  private readonly excuses: readonly Set<Excuse>[];
+  /** By replica; of those whose machines came later, made when they are asked for. */
+  private readonly traps: DiskTraps[] = [];
+  private readonly excuses: Set<Excuse>[] = [];
   private readonly script: readonly FaultAction[] | null;
   /** Of the script: how many are behind us. */
   private done = 0;
@@ -57,10 +58,9 @@ export class Nemesis {
     this.script = script === undefined ? null : [...script].sort((a, b) => a.atUs - b.atUs);
     this.random = cluster.scheduler.random('nemesis');
     this.atlas = new Atlas(cluster, plan.weak);
-    this.traps = cluster.machines.map(({ platter }) => new DiskTraps(platter));
-    this.excuses = cluster.machines.map(() => new Set());
     cluster.excuse = (replica, error) =>
       [...(this.excuses[replica] ?? [])].filter((excuse) => excuse(error)).length > 0;
+    cluster.machines.forEach((_, replica) => this.trapsOf(replica));
     this.draws = new FaultDraws({ cluster, atlas: this.atlas, random: this.random, plan });
     // Short enough for every drawn kind to have its turn.
     const longest = (plan.seconds * 1_000_000) / (2 + 1.3 * plan.faults.length);
@@ -69,14 +69,20 @@ export class Nemesis {
       cluster,
       workload,
       atlas: this.atlas,
-      traps: (replica) => this.traps[replica] ?? null,
-      excuses: (replica) => this.excuses[replica] ?? new Set(),
+      traps: (replica) => this.trapsOf(replica),
+      excuses: (replica) => (this.excuses[replica] ??= new Set()),
       later: (us, then) => void cluster.scheduler.after(us, () => this.on && then()),
       struck: (kind) => this.count(kind),
     };
     // From the first frame on, or there would be none of the first view.
     const sendsOld = (kind: string): boolean => kind === 'old-messages' || kind === 'replay';
     cluster.network.keepsOld = plan.faults.some(sendsOld) || (script?.some(({ kind }) => sendsOld(kind)) ?? false);
+  }
+
+  private trapsOf(replica: number): DiskTraps | null {
+    const machine = this.cluster.machines[replica];
+    if (machine === undefined) return null;
+    return (this.traps[replica] ??= new DiskTraps(machine.platter));
   }
 
   start(): void {
@@ -136,7 +142,7 @@ export class Nemesis {
     cluster.whenTurned = null;
     cluster.network.setFaults(calmLink);
     cluster.links.setFaults(calmLink);
-    for (const traps of this.traps) traps.clear();
+    this.traps.forEach((traps) => traps.clear());
     for (const machine of cluster.machines) {
       machine.clock.setError(trueClock);
       Object.assign(machine.platter.faults, noFaults);

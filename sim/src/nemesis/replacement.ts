@@ -1,3 +1,4 @@
+import { membersOf } from '@kimberlite/vsr';
 import type { Cluster } from '../cluster.ts';
 import type { ActionEffect, FaultWorld } from './world.ts';
 
@@ -10,9 +11,12 @@ const answerUs = 2_000_000;
 
 export function loseMachine({ cluster, atlas }: FaultWorld, replica: number): ActionEffect {
   const machine = cluster.machines[replica];
-  if (machine === undefined || cluster.nodes < 3 || cluster.lost.size > 0) return 'nothing';
+  if (machine === undefined || cluster.lost.size > 0 || cluster.gone.has(replica)) return 'nothing';
+  const { group } = cluster;
+  if (!membersOf(group).includes(replica) || (group.voters.includes(replica) && group.voters.length < 3))
+    return 'nothing';
   // Elsewhere it might take the last copy of something.
-  if (!atlas.exceeded && !atlas.isWeak(replica)) return 'nothing';
+  if (!atlas.exceeded && !atlas.maySpare(replica)) return 'nothing';
   machine.platter.nextCrashKeeps = 'nothing';
   cluster.crash(replica);
   machine.disk.wipe();
@@ -34,11 +38,15 @@ class Operator {
 
   ask(): void {
     const { cluster, replica } = this;
+    const { primary } = cluster;
     if (!cluster.lost.has(replica) || cluster.failure !== null) return;
-    const primary = cluster.states.find(
-      (state) => state.status === 'normal' && state.view % cluster.nodes === state.self,
-    );
-    const machine = primary === undefined ? undefined : cluster.machines[primary.self];
+    // It was removed meanwhile: nobody has to take its place.
+    if (primary !== null && !membersOf(primary.group).includes(replica)) {
+      cluster.lost.delete(replica);
+      cluster.gone.add(replica);
+      return;
+    }
+    const machine = primary === null ? undefined : cluster.machines[primary.self];
     const host = machine?.host;
     this.question += 1;
     const { question } = this;

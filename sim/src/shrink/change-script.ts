@@ -56,6 +56,10 @@ export function amongReplicas(
   renamed: (replica: number) => number | null,
 ): FaultAction[] {
   return script.flatMap((action): FaultAction[] => {
+    if (action.kind === 'change-members') {
+      const of = (replica: number | null): number | null => (replica === null ? null : renamed(replica));
+      return [{ ...action, joins: of(action.joins), leaves: of(action.leaves) }];
+    }
     const replica = 'replica' in action ? renamed(action.replica) : 0;
     if (replica === null) return [];
     if ('links' in action) {

@@ -51,6 +51,11 @@ export const listOf =
     return ok(items);
   };
 
+export const nullOr =
+  <T>(item: Shape<T>): Shape<T | null> =>
+  (value, at) =>
+    value === null ? ok(null) : item(value, at);
+
 export const pairOf =
   <T>(item: Shape<T>): Shape<readonly [T, T]> =>
   (value, at) => {

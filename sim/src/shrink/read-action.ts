@@ -1,6 +1,6 @@
 import { err, type Result } from '@kimberlite/base';
 import type { FaultAction, Outage } from '../nemesis/action.ts';
-import { isObject, listOf, number, objectOf, oneOf, pairOf, type Shape, text, whole } from './json-shape.ts';
+import { isObject, listOf, nullOr, number, objectOf, oneOf, pairOf, type Shape, text, whole } from './json-shape.ts';
 
 /** Links, crashes and the like in one action: far more than any cluster has. */
 const partsMax = 1_000;
@@ -71,6 +71,7 @@ const fields: {
     'client-cut': { client: whole, replica: whole, forUs: whole },
     'rude-client': { replica: whole },
     'lose-machine': { replica: whole },
+    'change-members': { joins: nullOr(whole), leaves: nullOr(whole) },
     flood: { replica: whole, sessions: whole, leadUs: whole },
     'session-flood': { replica: whole, sessions: whole },
     exceed: {},
