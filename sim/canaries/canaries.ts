@@ -1,6 +1,7 @@
 import type { Canary } from './canary.ts';
 import { execution } from './execution.ts';
 import { liveness } from './liveness.ts';
+import { membership } from './membership.ts';
 import { model } from './model.ts';
 import { published } from './published.ts';
 import { storage } from './storage.ts';
@@ -14,6 +15,7 @@ export const canaries: readonly Canary[] = [
   ...liveness,
   ...execution,
   ...model,
+  ...membership,
 ].sort((a, b) => (inOrder(a.id) < inOrder(b.id) ? -1 : 1));
 
 /** `9b` before `12a`. */

@@ -118,6 +118,16 @@ export const storage: readonly Canary[] = [
   },
   {
     ...plain,
+    id: '24',
+    name: 'the log is trimmed to the own newest checkpoint, whoever else has it',
+    patches: [
+      vsr('checkpoint', 'lowestKept(r.durable.checkpoints, r.durable.stable);', 'r.durable.checkpoints[0].header.op;'),
+    ],
+    caughtBy: { kind: 'log-trim' },
+    world: { ...faults('slow-disk', 'crash', 'isolate'), plan: { checkpointInterval: 16 } },
+  },
+  {
+    ...plain,
     id: '25',
     name: 'an empty directory is formatted at once, and its replica takes part',
     patches: [

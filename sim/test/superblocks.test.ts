@@ -24,6 +24,7 @@ function watched(): {
     superblockWritten: () => {},
     superblockSynced: ({ view }) => heard.push(view),
     wiped: () => {},
+    removed: () => {},
     synced: null,
   });
   disk.create('superblock', 4 * copyBytes, () => {});

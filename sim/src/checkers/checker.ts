@@ -29,6 +29,8 @@ export type CheckerName =
   | 'never-back'
   | 'orderly-views'
   | 'epochs'
+  | 'replacement'
+  | 'log-trim'
   | 'pipeline-bound'
   | 'effects'
   | 'replay'
@@ -68,6 +70,8 @@ export interface SuperblockView {
   readonly commit: number;
   readonly checkpoint: number;
   readonly suffix: readonly { readonly op: number; readonly id: Checksum | null }[];
+  /** Which machine of its replica it is of. */
+  readonly incarnation: number;
   /** Durable ones, the newest first. */
   readonly checkpoints: readonly CheckpointView[];
   /** Null: as founded. */
@@ -128,6 +132,8 @@ export interface Checker {
   readonly superblockSynced?: (replica: number, superblock: SuperblockView) => void;
   /** A sync of another file has ended well. */
   readonly synced?: (replica: number, file: string) => void;
+  /** A file is about to be removed. */
+  readonly removed?: (replica: number, file: string) => void;
   readonly executed?: (execution: Execution) => void;
   /** The replica goes on from a state that it read from a checkpoint, and has not executed anything on it yet. */
   readonly restored?: (replica: number, state: KernelState) => void;

@@ -57,6 +57,10 @@ export class Groups {
     return last.group;
   }
 
+  get lastTwo(): readonly Group[] {
+    return this.known.slice(-2).map(({ group }) => group);
+  }
+
   /** The group of that view's epoch; of one that nobody has entered, the latest. */
   of(view: number): Group {
     return this.known[epochOf(view)]?.group ?? this.latest;

@@ -10,12 +10,14 @@ import { idempotency } from './idempotency.ts';
 import { Ledger } from './ledger.ts';
 import { issueOrder, logOrder } from './log-order.ts';
 import { nackRules } from './nacks.ts';
+import { logTrim } from './log-trim.ts';
 import { neverBack } from './never-back.ts';
 import { operationsOnce } from './operations.ts';
 import { persistence } from './persistence.ts';
 import { Disks } from './platters.ts';
 import { Prepares } from './prepares.ts';
 import { readConfirmation, readOrder } from './reads.ts';
+import { replacement } from './replacement.ts';
 import { replay } from './replay.ts';
 import { replies } from './replies.ts';
 import { Requests } from './requests.ts';
@@ -49,6 +51,8 @@ export function createCheckers(world: World, fail: Fail): readonly Checker[] {
     neverBack(world, fail),
     orderlyViews(groups, fail),
     ofEpochs,
+    logTrim(world, groups, disks, commits, fail),
+    replacement(groups, prepares, commits, fail),
     pipelineBound(fail),
     commits.checker,
     timestamps(groups, prepares, commits, ledger, fail),

@@ -30,6 +30,7 @@ function listenersOf(checkers: readonly Checker[]): Listeners {
     superblockWritten: of('superblockWritten'),
     superblockSynced: of('superblockSynced'),
     synced: of('synced'),
+    removed: of('removed'),
     executed: of('executed'),
     restored: of('restored'),
     handedOn: of('handedOn'),
@@ -121,6 +122,9 @@ export class Observer {
       wiped: () => {
         this.superblocks[replica] = emptySuperblock;
         for (const listener of this.listeners.wiped) listener(replica);
+      },
+      removed: (file) => {
+        for (const listener of this.listeners.removed) listener(replica, file);
       },
       synced: synced.length === 0 ? null : (file) => synced.forEach((listener) => listener(replica, file)),
     });

@@ -212,6 +212,17 @@ export class Disks {
     return isRecorded(this.platterOf(replica), op, prepare);
   }
 
+  /** The highest op that was ever written to that file of the log. 0: none, or it is no such file. */
+  highestIn(replica: number, file: string): number {
+    const [, sequence] = /^headers-(\d+)\.wal$/.exec(file) ?? [];
+    if (sequence !== undefined) return Number.parseInt(sequence, 10) * simHeaderSlots;
+    let highest = 0;
+    for (const [op, places] of this.places[replica] ?? []) {
+      if (op > highest && places.some(({ segment }) => segment === file)) highest = op;
+    }
+    return highest;
+  }
+
   private onRecord(replica: number, record: SegmentRecord): void {
     const ops = (this.places[replica] ??= new Map());
     const places = ops.get(record.op);

@@ -20,6 +20,7 @@ export const emptySuperblock: SuperblockView = {
   commit: 0,
   checkpoint: 0,
   suffix: [],
+  incarnation: 0,
   checkpoints: [],
   membership: null,
 };
@@ -42,11 +43,14 @@ export function readSuperblock(copy: Uint8Array): SuperblockView | null {
     reader.raw(headerBytes);
     suffix.push({ op, id: (flags & 1) === 0 ? null : id });
   }
-  // The interval, the checkpoint that a quorum has, and which incarnation this is.
-  reader.raw(4 + 8 + 16 + 4 + 1);
+  // The interval, and the checkpoint that a quorum has.
+  reader.raw(4 + 8 + 16);
+  const incarnation = reader.u32();
+  // Whether it began without a memory.
+  reader.u8();
   const checkpoints = readCheckpoints(reader);
   const membership = view < viewsPerEpoch ? null : groupIn(reader);
-  return reader.failed ? null : { view, logView, commit, checkpoint, suffix, checkpoints, membership };
+  return reader.failed ? null : { view, logView, commit, checkpoint, suffix, incarnation, checkpoints, membership };
 }
 
 /** Only its reader knows where a group ends; what follows it in a copy is padding. */
@@ -78,6 +82,7 @@ export interface DiskListener {
   readonly superblockSynced: (superblock: SuperblockView) => void;
   /** Another machine, with an empty disk, takes its place. */
   readonly wiped: () => void;
+  readonly removed: (file: string) => void;
   /** Of any other file. Null: nobody asks. */
   readonly synced: ((file: string) => void) | null;
 }
@@ -171,7 +176,10 @@ export function watchDisk(disk: WatchableDisk, listener: DiskListener): Crashabl
         }
         done(result);
       }),
-    remove: (file, done) => disk.remove(file, done),
+    remove: (file, done) => {
+      listener.removed(file);
+      disk.remove(file, done);
+    },
     wipe: () => {
       written = null;
       synced = null;
