@@ -4,7 +4,6 @@ export interface NotPlanted {
   readonly reason: string;
 }
 
-const noCheckpoints = 'not yet: there are no checkpoints, no state sync, no replacement of a lost machine';
 const noWatch = 'not yet: there are no timers, no change log, no watch';
 
 export const notPlanted: readonly NotPlanted[] = [
@@ -60,7 +59,7 @@ export const notPlanted: readonly NotPlanted[] = [
     reason:
       'a number has one machine in the simulator: that the old one runs on beside the new cannot be played; that the primary refuses while it is heard has a test of its own (vsr/test)',
   },
-  { pitfall: '65', reason: `${noCheckpoints}: until then state hashes are reported and nobody acts on them` },
+  { pitfall: '65', reason: 'not yet: state hashes are reported, and nobody acts on them' },
   {
     pitfall: '66a',
     reason:

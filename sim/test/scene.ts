@@ -178,10 +178,10 @@ export class Scene {
   superblock(
     index: number,
     state: Partial<Record<'view' | 'logView' | 'commit' | 'checkpoint', number>> &
-      Pick<Partial<DurableState>, 'suffix'>,
+      Pick<Partial<DurableState>, 'suffix' | 'membership'>,
     synced = true,
   ): void {
-    const { view = 0, logView = view, commit = 0, checkpoint = 0, suffix = [] } = state;
+    const { view = 0, logView = view, commit = 0, checkpoint = 0, suffix = [], membership = null } = state;
     const durable = {
       view: toView(view),
       logView: toView(logView),
@@ -193,7 +193,7 @@ export class Scene {
       checkpointInterval: 16_384,
       incarnation: 0,
       replaced: false,
-      membership: null,
+      membership,
     };
     const copy = new Uint8Array(16_384);
     copy.set(encodeDurableState(durable), 128);

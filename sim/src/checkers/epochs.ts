@@ -19,7 +19,7 @@ function groupMadeBy({ header, bytes }: KnownPrepare): Group | null {
  * From one group to the next (VRR section 7), judged by the disks and by what leaves.
  * - An epoch has one group, on every disk, and one op that made it, which a quorum of the group before has committed.
  * - Behind the last op of an epoch nothing of that epoch is prepared.
- * - A primary speaks only after a view-change quorum of the group of its own epoch has been in its view.
+ * - In later epochs a primary speaks only after a view-change quorum of the group of its epoch has been in its view.
  * - Only voters acknowledge, vote and send do_view_change; and in an epoch that was not the first a replica
  *   acknowledges nothing before it has everything up to the beginning of that epoch: whoever left is asked no more.
  */
@@ -71,9 +71,9 @@ export function epochs(
     if (before !== undefined && last !== undefined) checkBehind(last.header, before, known.header);
   });
 
-  /** A view is served only after those who may choose its log have come to it. */
+  /** A view of a later epoch is served only after those who may choose its log have come to it. */
   const checkBegun = (replica: number, view: number, type: string): void => {
-    if (view === 0 || begun.has(view)) return;
+    if (epochOf(view) === 0 || begun.has(view)) return;
     const voters = groups.votersOf(view);
     const there = voters.filter((voter) => (views[voter] ?? 0) >= view).length;
     if (there >= quorumsOf(voters.length).viewChange) begun.add(view);
