@@ -1,5 +1,6 @@
 import type { FaultKind } from '@kimberlite/sim';
-import { type Canary, faults, plain, vsr, type World } from './canary.ts';
+import { type Canary, faults, lostForGood, plain, sim, vsr, type World } from './canary.ts';
+import { leavesTooSoon } from './ploys-membership.ts';
 
 // Changing the group (pitfall 68), and machines that take the place of others (64).
 
@@ -63,12 +64,23 @@ export const membership: readonly Canary[] = [
   },
   {
     ...plain,
-    id: '68d',
+    id: '68d.1',
     name: 'a new voter acknowledges before it has everything from before its epoch',
     patches: [vsr('epoch', 'if (members.wholeEpoch === r.group.epoch)\n        return true;', 'return true;')],
     // Witness: what it has not when it acknowledges may be on no other disk once those who left are gone.
     caughtBy: { kind: 'epochs', message: 'before it, it has' },
     world: changing('isolate', 'crash', 'slow-disk'),
+  },
+  {
+    ...plain,
+    id: '68d.2',
+    name: 'a new voter acknowledges before it has everything, and the only others who have it are gone',
+    patches: [vsr('epoch', 'if (members.wholeEpoch === r.group.epoch)\n        return true;', 'return true;')],
+    // The same bug by what it costs: acknowledged ops that are on no disk any more. That the ack came too soon is not
+    // looked at here.
+    ground: [sim('checkers/epochs', 'checkWhole(replica, message.view)', 'undefined')],
+    caughtBy: { kind: 'nothing-lost' },
+    world: lostForGood(leavesTooSoon),
   },
   {
     ...plain,
