@@ -1,5 +1,5 @@
 import type { FaultKind } from '@kimberlite/sim';
-import { type Canary, faults, lostForGood, plain, sim, vsr, type World } from './canary.ts';
+import { type Canary, faults, plain, ploy, sim, vsr, type World } from './canary.ts';
 import { leavesTooSoon } from './ploys-membership.ts';
 
 // Changing the group (pitfall 68), and machines that take the place of others (64).
@@ -25,7 +25,7 @@ export const membership: readonly Canary[] = [
     id: '64b',
     name: 'a machine takes the place of a lost one in the view in which that was lost',
     patches: [vsr('durable-codec', 'options.view : options.view + 2)', 'options.view : options.view)')],
-    caughtBy: { kind: 'replacement', message: 'has been in view' },
+    caughtBy: { kind: 'replacement', message: 'has had the log of view' },
     world: faults('lose-machine', 'crash'),
   },
   {
@@ -80,7 +80,8 @@ export const membership: readonly Canary[] = [
     // looked at here.
     ground: [sim('checkers/epochs', 'checkWhole(replica, message.view)', 'undefined')],
     caughtBy: { kind: 'nothing-lost' },
-    world: lostForGood(leavesTooSoon),
+    // The first primary of these runs is replica 1, and it is the one that is lost.
+    world: ploy(leavesTooSoon, {}, { weak: [1], broken: [{ replica: 1, how: 'down' }], mendsBroken: false }),
   },
   {
     ...plain,

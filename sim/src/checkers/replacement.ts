@@ -6,12 +6,12 @@ import type { Prepares } from './prepares.ts';
 
 /**
  * Table H: a machine takes the place of another only as an incarnation of its own, for which a fence is committed, or
- * that the group of its epoch names; and if it has a vote, in a view above every one its predecessor was in, so that
- * nothing said of those counts (pitfall 64).
+ * that the group of its epoch names; and if it has a vote, in a view above every one whose log its predecessor had, so that
+ * no acknowledgement of those counts (pitfall 64).
  */
 export function replacement(groups: Groups, prepares: Prepares, commits: Commits, fail: Fail): Checker {
-  /** By replica: the highest view and incarnation of any machine it had. */
-  const views: number[] = [];
+  /** By replica: the highest log view and incarnation of any machine it had. */
+  const logViews: number[] = [];
   const incarnations: number[] = [];
   const empty = new Set<number>();
 
@@ -28,23 +28,23 @@ export function replacement(groups: Groups, prepares: Prepares, commits: Commits
 
   const onNewMachine = (replica: number, view: number, incarnation: number): void => {
     const what = `a new machine of replica ${replica} begins in view ${view} as incarnation ${incarnation}`;
-    const [viewBefore = 0, before = 0] = [views[replica], incarnations[replica]];
+    const [logViewBefore = 0, before = 0] = [logViews[replica], incarnations[replica]];
     if (incarnation <= before) return fail('replacement', `${what}; the one before was ${before}`);
     const { voters, incarnations: named } = groups.of(view);
     if (named[replica] !== incarnation && !isFenced(replica, incarnation)) {
       return fail('replacement', `${what}, and no fence before it is committed`);
     }
-    if (voters.includes(replica) && view <= viewBefore) {
-      fail('replacement', `${what}; the one before has been in view ${viewBefore}`);
+    if (voters.includes(replica) && view <= logViewBefore) {
+      fail('replacement', `${what}; the one before has had the log of view ${logViewBefore}`);
     }
   };
 
   return {
     name: 'replacement',
     wiped: (replica) => void empty.add(replica),
-    superblockSynced: (replica, { view, incarnation }) => {
+    superblockSynced: (replica, { view, logView, incarnation }) => {
       if (empty.delete(replica)) onNewMachine(replica, view, incarnation);
-      views[replica] = Math.max(views[replica] ?? 0, view);
+      logViews[replica] = Math.max(logViews[replica] ?? 0, logView);
       incarnations[replica] = Math.max(incarnations[replica] ?? 0, incarnation);
     },
   };
