@@ -1,6 +1,6 @@
 import type { FaultKind } from '@kimberlite/sim';
 import { type Canary, faults, plain, ploy, sim, vsr, type World } from './canary.ts';
-import { leavesTooSoon } from './ploys-membership.ts';
+import { leavesTooSoon, missesTheEpoch } from './ploys-membership.ts';
 
 // Changing the group (pitfall 68), and machines that take the place of others (64).
 
@@ -89,7 +89,7 @@ export const membership: readonly Canary[] = [
     name: 'a message of a later epoch counts as one of a later view',
     patches: [vsr('step', 'if (epoch > r.group.epoch)\n            return askForEpoch(r, m.from);', '')],
     caughtBy: { kind: 'epochs', message: 'others have' },
-    world: changing('isolate', 'crash'),
+    world: ploy(missesTheEpoch),
   },
   {
     ...plain,

@@ -24,6 +24,22 @@ function* change(stage: Stage, wanted: MemberChange, then: (membership: Membersh
 
 const standby = 3;
 
+/** `b` is cut off while a new epoch begins, and then hears everything but that it has begun. */
+export function* missesTheEpoch(stage: Stage): Steps {
+  yield steady(stage);
+  const { a, b } = cast(stage);
+  stage.part(b);
+  yield* change(stage, { type: 'add', replica: standby, address: 'machine-3:7400' }, (membership) =>
+    stage.cluster.formatJoining(standby, membership, () => stage.boot(standby)),
+  );
+  yield () => stage.isPrimary(a) && stage.state(a)?.group.epoch === 1 && commitOf(stage, standby) > 0;
+  stage.judge((_from, to, message) => (to === b && message.type === 'new-epoch' ? 'lose' : 'pass'));
+  stage.heal();
+  yield stage.after(800_000);
+  stage.judge(null);
+  yield () => stage.state(b)?.group.epoch === 1;
+}
+
 /**
  * Ops that only the primary and a replica that leaves have: the new voter and the other one have none of their bodies.
  * The one that leaves is thrown away as soon as it has stopped, and then the primary is lost. While the new voter could
