@@ -1,4 +1,5 @@
 import type { Canary } from './canary.ts';
+import { divergence } from './divergence.ts';
 import { execution } from './execution.ts';
 import { liveness } from './liveness.ts';
 import { model } from './model.ts';
@@ -14,6 +15,7 @@ export const canaries: readonly Canary[] = [
   ...liveness,
   ...execution,
   ...model,
+  ...divergence,
 ].sort((a, b) => (inOrder(a.id) < inOrder(b.id) ? -1 : 1));
 
 /** `9b` before `12a`. */

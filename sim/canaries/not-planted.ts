@@ -59,7 +59,6 @@ export const notPlanted: readonly NotPlanted[] = [
   { pitfall: '64a', reason: noCheckpoints },
   { pitfall: '64b', reason: noCheckpoints },
   { pitfall: '64c', reason: noCheckpoints },
-  { pitfall: '65', reason: `${noCheckpoints}: until then state hashes are reported and nobody acts on them` },
   {
     pitfall: '66a',
     reason:

@@ -28,6 +28,7 @@ import { simHeaderSlots } from './checkers/platters.ts';
 import { ClientLinks } from './client-links.ts';
 import { SimClock } from './clock.ts';
 import { SimDisk } from './disk.ts';
+import { Flips } from './flips.ts';
 import type { Call } from './history.ts';
 import { Machine, type MachineOutlets } from './machine.ts';
 import { SimNetwork } from './network.ts';
@@ -96,6 +97,7 @@ export class Cluster {
   readonly marks = new Set<ReplicaMark | LogMark>();
   /** Replicas whose machines are gone, until others are in their place: nothing boots there. */
   readonly lost = new Set<number>();
+  readonly flips = new Flips();
   failure: Failure | null = null;
   /** Asked when a process gives up: was its end a fault of ours, such as a disk that was made to fail? */
   excuse: ((replica: number, error: Error) => boolean) | null = null;
@@ -129,7 +131,8 @@ export class Cluster {
       assert(machine !== undefined, 'a replica has a machine');
       return machine.platter;
     };
-    const world = { nodes, cluster: simCluster, hasher, platter, nowUs: () => scheduler.nowUs };
+    const { flips } = this;
+    const world = { nodes, cluster: simCluster, hasher, platter, nowUs: () => scheduler.nowUs, flips };
     const fail: Fail = (kind, message) => this.fail(kind, message);
     this.observer = new Observer((superblock) => setup.createCheckers({ ...world, superblock }, fail));
     this.members = Array.from({ length: nodes }, (_, index) => ({
@@ -338,6 +341,8 @@ export class Cluster {
         this.network.send(from, to, frame);
       },
       sendClient: (from, connection, frame) => {
+        // A wrong answer before the damage is found is beyond any protocol; what comes behind that is judged.
+        if (this.flips.has(from)) return this.observer.clientMuted(from);
         this.observer.clientTold(from, connection);
         this.links.sendToClient(connection, frame);
       },
@@ -346,6 +351,7 @@ export class Cluster {
       applied: (from, applied) => this.observer.handedOn(from, applied),
       mark: (name) => this.marks.add(name),
       journal: (from, level, message, fields) => {
+        this.observer.journaled(from, { message, fields });
         this.note('journal', `replica ${from} ${level}: ${message} ${JSON.stringify(fields)}`);
       },
       fatal: (from, error) => {
@@ -363,7 +369,10 @@ export class Cluster {
       },
       turned: (from) => this.turned(from),
       timerFired: (from, timer) => watcher?.timerFired(from, timer),
-      powered: (from, power) => watcher?.powered(from, power),
+      powered: (from, power) => {
+        this.flips.powered(from, power, this.scheduler.nowUs);
+        watcher?.powered(from, power);
+      },
     };
   }
 
@@ -372,6 +381,7 @@ export class Cluster {
     if (state === undefined) return;
     this.setup.options.plants?.turned?.(state, index);
     this.observer.looksAt(index, state.state);
+    this.flips.turned(index, state);
     this.whenTurned?.(index, state);
     if (state.status === 'view-change') this.changingView.add(index);
     else this.changingView.delete(index);

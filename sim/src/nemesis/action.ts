@@ -1,3 +1,4 @@
+import type { FlipPart } from './flip-state.ts';
 import type { FileTarget } from './kinds.ts';
 
 /** One direction between two replicas. */
@@ -140,6 +141,14 @@ export type FaultAction =
     }
   /** The machine and its disk are gone for good; an operator has an empty one take its place. */
   | { readonly atUs: number; readonly kind: 'lose-machine'; readonly replica: number }
+  /** One value of that part of the replica's state changes in memory. `pick` says which. */
+  | {
+      readonly atUs: number;
+      readonly kind: 'flip-state';
+      readonly replica: number;
+      readonly part: FlipPart;
+      readonly pick: number;
+    }
   | {
       readonly atUs: number;
       readonly kind: 'client-crash' | 'slow-reader';

@@ -21,6 +21,7 @@ import {
   endProcess,
   setClock,
 } from './apply-process.ts';
+import { flipState } from './flip-state.ts';
 import { loseMachine } from './replacement.ts';
 import type { ActionEffect, FaultWorld } from './world.ts';
 
@@ -88,6 +89,8 @@ export function applyAction(world: FaultWorld, action: FaultAction): ActionEffec
       return strayFromSuperblock(world, action);
     case 'lose-machine':
       return loseMachine(world, action.replica);
+    case 'flip-state':
+      return flipState(world, action);
     case 'client-crash':
     case 'slow-reader':
     case 'client-cut':

@@ -5,6 +5,7 @@ import type { RunPlan } from '../plan.ts';
 import type { FaultAction, Outage } from './action.ts';
 import type { Atlas } from './atlas.ts';
 import { type DamageKind, drawDamage, drawOp } from './draw-disk.ts';
+import { flipParts } from './flip-state.ts';
 import { drawLinks, type LinkShape } from './draw-links.ts';
 import { type FaultKind, faultKinds, faultTraits, type FileTarget, isAmbient } from './kinds.ts';
 
@@ -144,6 +145,10 @@ export class FaultDraws {
       }
       case 'lose-machine':
         return this.onWeak((weak) => [{ kind, atUs, replica: weak }]);
+      case 'flip-state':
+        return this.onWeak((weak) => [
+          { kind, atUs, replica: weak, part: randomPick(random, flipParts), pick: randomInt(random, 0, 1_000) },
+        ]);
       case 'client-crash':
       case 'slow-reader':
         return [{ kind, atUs, client: this.client(), forUs }];

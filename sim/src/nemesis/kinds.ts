@@ -47,6 +47,8 @@ export const faultKinds = [
   'lost-write',
   'superblock-astray',
   'lose-machine',
+  // Memory.
+  'flip-state',
   // Clients.
   'client-crash',
   'client-cut',
@@ -115,6 +117,7 @@ export const faultTraits: Readonly<Record<FaultKind, Traits>> = {
   'lost-write': weak,
   'superblock-astray': weak,
   'lose-machine': { ...weak, weight: 0.5 },
+  'flip-state': weak,
   'client-crash': {},
   'client-cut': {},
   'slow-reader': {},
