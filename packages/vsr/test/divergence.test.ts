@@ -237,10 +237,37 @@ test('damage that it finds in its own memory needs nobody to confirm it; its goo
   node.replica.checkpointing.stable = { op: ref.header.op, checksum: ref.checksum };
   const { hash } = node.replica.state;
   node.replica.state = { ...node.replica.state, hash: 1 };
+  // The sessions have their turn before the state.
+  node.send({ type: 'timer', timer: 'audit' });
   const effects = take(node.send({ type: 'timer', timer: 'audit' }));
   expect(effects).toContainEqual({ type: 'read-checkpoint-part', ref, part: 0, to: null });
   expect(node.replica.divergence.quarantine).toBe(null);
   expect([node.replica.applied, node.replica.state.hash]).toEqual([20, hash]);
+});
+
+test.each(['floor', 'executed', 'lastOp'] as const)(
+  'a session whose %s changes by itself is found in its turn, and when it is used',
+  (field) => {
+    const { node } = backup(20);
+    const [entry] = [...node.replica.sessions.values()];
+    if (entry === undefined) throw new Error('a session');
+    entry[field] += 1;
+    const used = backup(20);
+    for (const session of used.node.replica.sessions.values()) session[field] += 1;
+    node.send({ type: 'timer', timer: 'audit' });
+    expect(node.replica.divergence.quarantine ?? node.replica.divergence.healed).toMatchObject({ own: 'session 1' });
+    used.apply(20, 21);
+    expect(used.node.replica.divergence.healed).toMatchObject({ own: 'session 1' });
+  },
+);
+
+test('an outcome of which one byte changes is found', () => {
+  const { node } = backup(20);
+  for (const { outcomes } of node.replica.sessions.values()) {
+    for (const [number, outcome] of outcomes) outcomes.set(number, { ...outcome, body: bytesOf('20 other') });
+  }
+  node.send({ type: 'timer', timer: 'audit' });
+  expect(node.replica.divergence.quarantine ?? node.replica.divergence.healed).toMatchObject({ own: 'session 1' });
 });
 
 test('a primary that has diverged asks to be replaced, and neither heartbeats nor counts its own word', () => {
@@ -266,6 +293,7 @@ test('a primary that has diverged asks to be replaced, and neither heartbeats no
   // What was applied is no longer in memory, so its state is not made anew in the same moment.
   node.replica.bodies.clear();
   node.replica.state = { ...node.replica.state, hash: 1 };
+  node.send({ type: 'timer', timer: 'audit' });
   const effects = node.send({ type: 'timer', timer: 'audit' });
   expect(messages(effects)).toMatchObject([{ type: 'start-view-change', view: 1 }]);
   expect(node.replica.serving).toBe(false);
