@@ -376,12 +376,27 @@ export class Cluster {
     };
   }
 
+  /**
+   * A primary with a wrong state that only a comparison shows: clients do not hear it, so there would be little to
+   * compare. Somebody starts it again, and it is a backup.
+   */
+  private unseatWrong(index: number, { status, view }: Replica<KernelState>): void {
+    if (status !== 'normal' || view % this.nodes !== index || !this.flips.needsOthers(index)) return;
+    const boots = this.machines[index]?.incarnation;
+    this.scheduler.after(0, () => {
+      if (this.machines[index]?.incarnation !== boots) return;
+      this.crash(index);
+      this.boot(index);
+    });
+  }
+
   private turned(index: number): void {
     const state = this.state(index);
     if (state === undefined) return;
     this.setup.options.plants?.turned?.(state, index);
     this.observer.looksAt(index, state.state);
     this.flips.turned(index, state);
+    this.unseatWrong(index, state);
     this.whenTurned?.(index, state);
     if (state.status === 'view-change') this.changingView.add(index);
     else this.changingView.delete(index);

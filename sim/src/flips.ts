@@ -93,6 +93,19 @@ export class Flips {
     return nowUs - flip.sinceUs > findsWithinUs;
   }
 
+  /** What was changed is still there. */
+  isThere(replica: number): boolean {
+    const flip = this.open.get(replica);
+    return flip !== undefined && !flip.isGoneNow;
+  }
+
+  /** The replica cannot see by itself, or no more, that something is wrong: a comparison has to show it. */
+  needsOthers(replica: number): boolean {
+    const flip = this.open.get(replica);
+    if (flip === undefined || flip.isRestored) return false;
+    return !flip.isSeenAlone || flip.isGoneNow || flip.sinceUs === null;
+  }
+
   partOf(replica: number): string {
     return this.open.get(replica)?.part ?? 'nothing';
   }

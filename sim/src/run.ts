@@ -240,7 +240,7 @@ class Run {
     const { patienceSeconds } = this.plan;
     const before = workload.history.answered;
     // What only a comparison shows is seen at the ops at which states are compared.
-    const isClean = (): boolean => this.well.every(({ self }) => !cluster.flips.has(self));
+    const isClean = (): boolean => this.well.every(({ self }) => !cluster.flips.isThere(self));
     const answered = (): boolean => workload.history.answered >= before + recoveredCallsMin;
     const enough = (): boolean => (answered() && isClean()) || workload.exhausted;
     if (!this.within(patienceSeconds, enough)) return this.stuck('the faults stopped, and nothing is answered');
@@ -301,7 +301,7 @@ class Run {
       (state) =>
         state.status === 'normal' &&
         state.divergence.quarantine === null &&
-        !this.cluster.flips.has(state.self) &&
+        !this.cluster.flips.isThere(state.self) &&
         state.view === first.view &&
         state.head === first.head &&
         state.commit === state.head &&
