@@ -185,8 +185,10 @@ export class Observer {
   /** The replica's state, at the end of a turn or just before it is changed. */
   looksAt(replica: number, state: KernelState): void {
     // The first state of all is gone on from too: after a boot, or where there never was a checkpoint.
-    if (this.decoded[replica] !== state && state.position > 0) return;
-    this.decoded[replica] = undefined;
+    const isDecoded = this.decoded[replica] === state;
+    if (!isDecoded && state.position > 0) return;
+    // One that waits to be gone on from still waits.
+    if (isDecoded) this.decoded[replica] = undefined;
     for (const listener of this.listeners.restored) listener(replica, state);
   }
 
