@@ -7,6 +7,8 @@ export const faultKinds = [
   'replay',
   'slow-network',
   'narrow-network',
+  // Memory.
+  'flip-state',
   // What strikes links now and then.
   'partition',
   'isolate',
@@ -47,8 +49,6 @@ export const faultKinds = [
   'lost-write',
   'superblock-astray',
   'lose-machine',
-  // Memory.
-  'flip-state',
   // Clients.
   'client-crash',
   'client-cut',
