@@ -304,7 +304,8 @@ export function quarantineForCheckpoint<S>(r: Replica<S>, own: CheckpointRef, ma
 function quarantine<S>(r: Replica<S>, why: Omit<Quarantine, 'until' | 'isLasting'>): void {
   if (isQuarantined(r)) return;
   const { healed } = r.divergence;
-  const isLasting = healed?.op === why.op && healed.own === why.own;
+  // Memory that fails again in the same place is made anew again.
+  const isLasting = why.cause !== 'memory' && healed?.op === why.op && healed.own === why.own;
   r.divergence = { ...r.divergence, quarantine: { ...why, until: r.applied, isLasting }, dispute: null };
   stepAside(r);
   if (isLasting) r.mark('diverged-again');
