@@ -197,7 +197,7 @@ export function verdictOn(said: readonly (string | null)[], own: string, majorit
   }
   if ((counts.get(own) ?? 0) >= majority) return { type: 'agreed' };
   for (const [value, count] of counts) if (count >= majority) return { type: 'against', majority: value };
-  return { type: Math.max(...counts.values()) + unheard < majority ? 'split' : 'open' };
+  return { type: Math.max(0, ...counts.values()) + unheard < majority ? 'split' : 'open' };
 }
 
 interface Finding {

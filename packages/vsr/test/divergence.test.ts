@@ -119,6 +119,7 @@ describe('who has diverged', () => {
     [['a', null], 'open'],
     // A standby: its own word does not count.
     [['b', 'b', null], 'against'],
+    [[null, null], 'open'],
   ] as const)('%j: %s', (said, type) => {
     expect(verdictOn(said, 'a', 2).type).toBe(type);
   });
