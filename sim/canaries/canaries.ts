@@ -1,4 +1,5 @@
 import type { Canary } from './canary.ts';
+import { divergence } from './divergence.ts';
 import { execution } from './execution.ts';
 import { liveness } from './liveness.ts';
 import { membership } from './membership.ts';
@@ -16,6 +17,7 @@ export const canaries: readonly Canary[] = [
   ...execution,
   ...model,
   ...membership,
+  ...divergence,
 ].sort((a, b) => (inOrder(a.id) < inOrder(b.id) ? -1 : 1));
 
 /** `9b` before `12a`. */

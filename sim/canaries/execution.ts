@@ -138,7 +138,13 @@ export const execution: readonly Canary[] = [
     ...plain,
     id: '40a.2',
     name: 'every replica answers the client whose command it applies',
-    patches: [vsr('apply', 'const answers = isNormalPrimary(r) && op > r.replayUntil;', 'const answers = true;')],
+    patches: [
+      vsr(
+        'apply',
+        'const answers = isNormalPrimary(r) && op > r.replayUntil && !isSuspect(r);',
+        'const answers = true;',
+      ),
+    ],
     caughtBy: { kind: 'effects' },
     world: faults('isolate', 'crash'),
   },

@@ -59,7 +59,6 @@ export const notPlanted: readonly NotPlanted[] = [
     reason:
       'a number has one machine in the simulator: that the old one runs on beside the new cannot be played; that the primary refuses while it is heard has a test of its own (vsr/test)',
   },
-  { pitfall: '65', reason: 'not yet: state hashes are reported, and nobody acts on them' },
   {
     pitfall: '66a',
     reason:

@@ -27,6 +27,7 @@ import {
   type Replica,
   type ReplicaMark,
   type StateMachine,
+  replicaStatus,
 } from '@kimberlite/vsr';
 import { type Codec, createCodec, createKernelStateMachine, type MemberAddress } from '@kimberlite/wire';
 import type { Checker, Ending, Fail, Failure, FailureKind, World } from './checkers/checker.ts';
@@ -35,6 +36,7 @@ import { simHeaderSlots } from './checkers/platters.ts';
 import { ClientLinks } from './client-links.ts';
 import { SimClock } from './clock.ts';
 import { SimDisk } from './disk.ts';
+import { Flips } from './flips.ts';
 import type { Call } from './history.ts';
 import { Machine, type MachineOutlets } from './machine.ts';
 import { SimNetwork } from './network.ts';
@@ -112,6 +114,7 @@ export class Cluster {
   readonly groups: Group[];
   /** An operator has begun to change the group, and is not done. */
   changing = false;
+  readonly flips = new Flips();
   failure: Failure | null = null;
   /** Asked when a process gives up: was its end a fault of ours, such as a disk that was made to fail? */
   excuse: ((replica: number, error: Error) => boolean) | null = null;
@@ -145,7 +148,8 @@ export class Cluster {
       assert(machine !== undefined, 'a replica has a machine');
       return machine.platter;
     };
-    const world = { nodes: setup.nodes, cluster: simCluster, hasher, platter, nowUs: () => scheduler.nowUs };
+    const { flips } = this;
+    const world = { nodes: setup.nodes, cluster: simCluster, hasher, platter, nowUs: () => scheduler.nowUs, flips };
     const fail: Fail = (kind, message) => this.fail(kind, message);
     this.observer = new Observer((superblock) => setup.createCheckers({ ...world, superblock }, fail));
     this.network = new SimNetwork({
@@ -410,6 +414,8 @@ export class Cluster {
         this.network.send(from, to, frame);
       },
       sendClient: (from, connection, frame) => {
+        // A wrong answer before the damage is found is beyond any protocol; what comes behind that is judged.
+        if (this.flips.has(from)) return this.observer.clientMuted(from);
         this.observer.clientTold(from, connection);
         this.links.sendToClient(connection, frame);
       },
@@ -418,6 +424,7 @@ export class Cluster {
       applied: (from, applied) => this.observer.handedOn(from, applied),
       mark: (name) => this.marks.add(name),
       journal: (from, level, message, fields) => {
+        this.observer.journaled(from, { message, fields });
         this.note('journal', `replica ${from} ${level}: ${message} ${JSON.stringify(fields)}`);
       },
       fatal: (from, error) => {
@@ -435,7 +442,10 @@ export class Cluster {
       },
       turned: (from) => this.turned(from),
       timerFired: (from, timer) => watcher?.timerFired(from, timer),
-      powered: (from, power) => watcher?.powered(from, power),
+      powered: (from, power) => {
+        this.flips.powered(from, power, this.scheduler.nowUs);
+        watcher?.powered(from, power);
+      },
     };
   }
 
@@ -449,11 +459,27 @@ export class Cluster {
     return true;
   }
 
+  /**
+   * A primary with a wrong state that only a comparison shows: clients do not hear it, so there would be little to
+   * compare. Somebody starts it again, and it is a backup.
+   */
+  private unseatWrong(index: number, state: Replica<KernelState>): void {
+    if (!this.flips.needsOthers(index) || replicaStatus(state).role !== 'primary') return;
+    const boots = this.machines[index]?.incarnation;
+    this.scheduler.after(0, () => {
+      if (this.machines[index]?.incarnation !== boots) return;
+      this.crash(index);
+      this.boot(index);
+    });
+  }
+
   private turned(index: number): void {
     const state = this.state(index);
     if (state === undefined || this.endRemoved(index)) return;
     this.setup.options.plants?.turned?.(state, index);
     this.observer.looksAt(index, state.state);
+    this.flips.turned(index, state);
+    this.unseatWrong(index, state);
     this.whenTurned?.(index, state);
     this.groups[state.group.epoch] ??= state.group;
     if (state.status === 'view-change') this.changingView.add(index);

@@ -241,7 +241,10 @@ class Run {
     const { workload, cluster } = this;
     const { patienceSeconds } = this.plan;
     const before = workload.history.answered;
-    const enough = (): boolean => workload.history.answered >= before + recoveredCallsMin || workload.exhausted;
+    // What only a comparison shows is seen at the ops at which states are compared.
+    const isClean = (): boolean => this.well.every(({ self }) => !cluster.flips.isThere(self));
+    const answered = (): boolean => workload.history.answered >= before + recoveredCallsMin;
+    const enough = (): boolean => (answered() && isClean()) || workload.exhausted;
     if (!this.within(patienceSeconds, enough)) return this.stuck('the faults stopped, and nothing is answered');
     const settledUs = cluster.scheduler.nowUs;
     this.within(settledSeconds, () => false);
@@ -309,6 +312,8 @@ class Run {
     return well.every(
       (state) =>
         state.status === 'normal' &&
+        state.divergence.quarantine === null &&
+        !this.cluster.flips.isThere(state.self) &&
         state.view === first.view &&
         state.head === first.head &&
         state.commit === state.head &&

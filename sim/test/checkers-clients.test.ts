@@ -1,3 +1,4 @@
+import { seal, sealedOutcome } from '../../packages/vsr/src/sessions.ts';
 import { encodeOutcomes } from '@kimberlite/wire';
 import { describe, expect, test } from 'vitest';
 import {
@@ -49,7 +50,8 @@ const replies: Record<string, Rejected> = {
       const made = request(2, [upsert('a')]);
       const body = encodeOutcomes([{ ok: true, position: 3, op: 3, timestamp: 3000, isReplay: false }]);
       const session = scene.node(0).replica.sessions.get(client(1));
-      session?.outcomes.set(2, { checksum: made.checksum, op: 3, timestamp: 3000, body });
+      session?.outcomes.set(2, sealedOutcome({ checksum: made.checksum, op: 3, timestamp: 3000, body }));
+      if (session !== undefined) seal(session);
       scene.replyOutcome(0, 1, made);
     }),
   },

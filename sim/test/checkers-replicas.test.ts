@@ -1,3 +1,4 @@
+import { seal, sealedOutcome } from '../../packages/vsr/src/sessions.ts';
 import type { Prepare } from '@kimberlite/base';
 import { encodeOutcomes } from '@kimberlite/wire';
 import { describe, expect, test } from 'vitest';
@@ -341,7 +342,9 @@ const requests: Record<string, Rejected> = {
       const entry = scene.node(0).replica.sessions.get(request(2, []).client);
       if (entry === undefined) throw new Error('the client has a session');
       const [first, second] = [request(2, [upsert('a')]), request(3, [upsert('b')])];
-      entry.outcomes.set(2, { checksum: first.checksum, op: 1, timestamp: 1000, body: new Uint8Array(0) });
+      const outcome = { checksum: first.checksum, op: 1, timestamp: 1000, body: new Uint8Array(0) };
+      entry.outcomes.set(2, sealedOutcome(outcome));
+      seal(entry);
       replicate(scene, [first, second], [0]);
     }),
   },
@@ -352,7 +355,9 @@ const requests: Record<string, Rejected> = {
       const twice = request(2, [upsert('a')]);
       for (const { replica } of scene.nodes) {
         const outcome = { checksum: twice.checksum, op: 1, timestamp: 1000, body: new Uint8Array(0) };
-        replica.sessions.get(twice.client)?.outcomes.set(2, outcome);
+        const entry = replica.sessions.get(twice.client);
+        entry?.outcomes.set(2, sealedOutcome(outcome));
+        if (entry !== undefined) seal(entry);
       }
       replicate(scene, [twice]);
       scene.end();

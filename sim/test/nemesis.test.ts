@@ -54,6 +54,7 @@ function worldOf(cluster: Cluster, workload: Workload, weak: readonly number[]) 
     traps: (replica) => traps[replica] ?? null,
     excuses: () => new Set(),
     later: (us, then) => void cluster.scheduler.after(us, then),
+    isLeftBroken: () => false,
     struck: (kind) => void struck.push(kind),
   };
   return { world, atlas, struck };
@@ -174,6 +175,7 @@ const samples: { readonly [Kind in FaultKind]: FaultAction & { readonly kind: Ki
   'client-cut': { kind: 'client-cut', atUs: 0, client: 0, replica: 0, forUs: 1000 },
   'slow-reader': { kind: 'slow-reader', atUs: 0, client: 0, forUs: 1000 },
   'lose-machine': { kind: 'lose-machine', atUs: 0, replica: 0 },
+  'flip-state': { kind: 'flip-state', atUs: 0, replica: 0, part: 'row', pick: 0 },
   'rude-client': { kind: 'rude-client', atUs: 0, replica: 0 },
   flood: { kind: 'flood', atUs: 0, replica: 0, sessions: 1, leadUs: 1000 },
   'session-flood': { kind: 'session-flood', atUs: 0, replica: 0, sessions: 1 },

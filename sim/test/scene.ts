@@ -46,6 +46,7 @@ import { applyOp } from '../../packages/vsr/src/apply.ts';
 import { expect } from 'vitest';
 import type { FailureKind } from '../src/checkers/checker.ts';
 import { createCheckers } from '../src/checkers/index.ts';
+import { Flips } from '../src/flips.ts';
 import { Observer } from '../src/checkers/observer.ts';
 import { simHeaderSlots } from '../src/checkers/platters.ts';
 import { SimDisk } from '../src/disk.ts';
@@ -100,6 +101,8 @@ export class Scene {
   /** The latest prepare made: the next one follows it. */
   tip: PrepareHeader = rootHeader(cluster, sha256Hasher);
 
+  readonly flips: Flips = new Flips();
+
   constructor(options: { readonly nodes?: number; readonly twist?: Twist } = {}) {
     const { nodes = 3, twist = (_, applied) => applied } = options;
     this.twist = twist;
@@ -109,6 +112,7 @@ export class Scene {
       hasher: sha256Hasher,
       nowUs: () => this.nowUs,
       platter: (replica: number): SimDisk => this.node(replica).platter,
+      flips: this.flips,
     };
     this.observer = new Observer((superblock) =>
       createCheckers({ ...world, superblock }, (kind, message) => void this.failures.push({ kind, message })),
@@ -194,6 +198,7 @@ export class Scene {
       incarnation: 0,
       replaced: false,
       membership,
+      quarantined: toOp(0),
     };
     const copy = new Uint8Array(16_384);
     copy.set(encodeDurableState(durable), 128);
@@ -264,7 +269,7 @@ export class Scene {
     options: { readonly view?: number; readonly commit?: number; readonly round?: number; readonly hash?: string } = {},
   ): void {
     const { view = 0, commit = 0, round = 0, hash } = options;
-    const report = hash === undefined ? null : { op: toOp(64), hash };
+    const report = hash === undefined ? null : { op: toOp(64), hash, sessions: noChecksum };
     this.send(index, {
       type: 'heartbeat',
       from: replicaId(index),

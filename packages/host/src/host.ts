@@ -46,6 +46,7 @@ import type {
   WireErrorCode,
 } from '@kimberlite/wire';
 import { Connections } from './connections.ts';
+import { DivergenceTeller } from './divergence-teller.ts';
 import type { ConnectionId, Ports } from './ports.ts';
 import { statusRow } from './status-row.ts';
 
@@ -128,6 +129,7 @@ export class Host<State> {
   private syncingTold: string | null = null;
   /** Tenths of the checkpoint that is being read that were told of; null: none is. */
   private loadingTold: number | null = null;
+  private readonly divergence: DivergenceTeller;
   private told: { view: number; status: string } = { view: -1, status: '' };
   private whenStopped: (() => void)[] = [];
   private badPeerFrames = 0;
@@ -140,6 +142,7 @@ export class Host<State> {
   constructor(options: HostOptions<State>) {
     this.options = options;
     this.ports = options.ports;
+    this.divergence = new DivergenceTeller(options.ports);
   }
 
   /** Opens the log and boots the replica. `opened` is called once the replica runs; a failure goes to `ports.fatal`. */
@@ -443,7 +446,11 @@ export class Host<State> {
 
   private drain(replica: Replica<State>): void {
     for (let event = this.queue.shift(); event !== undefined; event = this.queue.shift()) {
-      for (const effect of step(replica, event, this.ports.clock.read())) this.execute(effect);
+      const effects = step(replica, event, this.ports.clock.read());
+      // Before what it says on sound ground again, and behind what it said when it did not know yet.
+      if (this.divergence.isTold) this.divergence.look(replica);
+      for (const effect of effects) this.execute(effect);
+      this.divergence.look(replica);
       if (this.phase === 'failed' || this.phase === 'stopped') this.queue.length = 0;
     }
     this.announceView(replica);

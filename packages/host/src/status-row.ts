@@ -32,6 +32,7 @@ export function statusRow<S>(
     stateHashOp: status?.stateHashOp ?? 0,
     clockOffsetUs: status?.clockOffsetUs ?? null,
     diskUsedBytes,
+    divergence: status?.divergence ?? null,
     members: members(),
   };
 }

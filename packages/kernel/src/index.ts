@@ -1,4 +1,5 @@
 export { type Applied, type AppliedBatch, applyBatch, applyCommitted, type CommittedCommand } from './apply.ts';
+export { Auditor, type AuditStep } from './audit.ts';
 export { showCell, showRow, toJson } from './cell.ts';
 export type * from './command.ts';
 export type * from './effect.ts';

@@ -52,6 +52,9 @@ export const entityOverheadBytes = 512;
 export const chunkBytes = 32_768;
 /** Tables whose rows may go into one chunk, so that tables without any cost no more than others. */
 export const tablesPerChunkMax = 4_096;
+/** Entries, and bytes of them, that are looked through for damage in one turn of the event loop: about half a millisecond. */
+export const auditSliceEntries = 512;
+export const auditSliceBytes = 65_536;
 /** Bytes that one byte of a request may become in packed form: a small int takes one there and nine here. */
 const packedGrowthMax = 9;
 /** Bytes of one record of an encoded state; what a decoder keeps while the rest of it has not come. */

@@ -12,6 +12,7 @@ export interface ReplicaFigures {
   readonly checkpoint: number;
   readonly clockOffsetUs: number | null;
   readonly diskUsedBytes: number;
+  readonly divergence: { readonly op: number; readonly untilOp: number } | null;
 }
 
 const statuses = ['normal', 'view-change', 'recovering', 'recovering-head', 'quarantined'] as const;
@@ -90,6 +91,9 @@ export class NodeMetrics implements Metrics {
         gauge('replica_applied_op', figures.applied);
         gauge('replica_checkpoint_op', figures.checkpoint);
         gauge('disk_used_bytes', figures.diskUsedBytes);
+        const { divergence } = figures;
+        gauge('replica_diverged_op', divergence?.op ?? 0);
+        gauge('replica_heal_ops', divergence === null ? 0 : Math.max(0, divergence.untilOp - figures.applied));
         if (figures.clockOffsetUs !== null) gauge('clock_offset_seconds', figures.clockOffsetUs / 1_000_000);
       },
     });
@@ -131,6 +135,8 @@ const replicaHelp: Readonly<Record<string, string>> = {
   replica_commit_op: 'highest op known committed',
   replica_applied_op: 'highest op the state machine has executed',
   replica_checkpoint_op: 'op of the newest durable checkpoint',
+  replica_diverged_op: 'op at which this replica was found to differ, while it is quarantined; else 0',
+  replica_heal_ops: 'ops a quarantined replica has yet to replay; else 0',
   disk_used_bytes: 'bytes the log takes up in the data directory',
 };
 
@@ -150,6 +156,7 @@ const otherHelp: Readonly<Record<string, string>> = {
   peer_frames_bad_total: 'frames from replicas that were damaged or not what they claimed',
   client_frames_bad_total: 'frames from clients that were damaged or not what they claimed',
   ops_applied_total: 'ops the state machine has executed since the start, replayed ones included',
+  divergences_total: 'times this replica was found to have diverged since the start',
   alerts_total: 'alerts that committed commands asked for',
 };
 

@@ -9,6 +9,8 @@ export interface NodeCondition {
   readonly status: string | undefined;
   /** The checkpoint that is being read; null: none is. */
   readonly loading: { readonly op: number; readonly done: number; readonly parts: number } | null;
+  /** Why it is quarantined, for people; null while it is not. */
+  readonly divergence: string | null;
   readonly fatal: Error | null;
   readonly stopping: boolean;
   readonly replica: number;
@@ -58,8 +60,9 @@ function stateProblem({ loading }: NodeCondition): string | null {
   return `is being read from the checkpoint at op ${op}: ${done} of ${parts} parts`;
 }
 
-function replicaProblem({ status }: NodeCondition): string | null {
+function replicaProblem({ status, divergence }: NodeCondition): string | null {
   if (status === undefined) return 'has not booted yet';
+  if (divergence !== null) return `is in ${status}: ${oneLine(divergence)}`;
   return status === 'normal' ? null : `is in ${status}`;
 }
 

@@ -11,7 +11,13 @@ import {
 import { Host, type HostOptions, type Journal, type MembersChanged, type Replaced } from '@kimberlite/host';
 import type { KernelState } from '@kimberlite/kernel';
 import { encodeMembership, type MemberChange, type Membership, membersOf, quorumsOfGroup } from '@kimberlite/vsr';
-import { createCodec, createKernelStateMachine, type MemberAddress, type PeerHello } from '@kimberlite/wire';
+import {
+  createCodec,
+  createKernelStateMachine,
+  describeDivergence,
+  type MemberAddress,
+  type PeerHello,
+} from '@kimberlite/wire';
 import { Access } from './access.ts';
 import { Acquaintances } from './acquaintances.ts';
 import { type Address, formatAddress, isWildcard, parseAddress, reachable } from './address.ts';
@@ -265,10 +271,12 @@ class Node {
   }
 
   private condition(): NodeCondition {
+    const status = this.host.status();
     return {
       phase: this.host.phase,
-      status: this.host.status()?.status,
       loading: this.host.loading(),
+      status: status?.status,
+      divergence: status === undefined || status.divergence === null ? null : describeDivergence(status.divergence),
       fatal: this.fatal,
       stopping: this.stopping !== undefined,
       replica: this.config.replica,

@@ -6,6 +6,7 @@ const well: NodeCondition = {
   phase: 'running',
   status: 'normal',
   loading: null,
+  divergence: null,
   fatal: null,
   stopping: false,
   replica: 0,
@@ -34,6 +35,11 @@ describe('readiness', () => {
       /\[-\]state is being read from the checkpoint at op 32768: 12 of 400 parts\n/,
     ],
     ['a view change', { status: 'view-change' }, /\[-\]replica is in view-change\n/],
+    [
+      'a quarantine',
+      { status: 'quarantined', divergence: 'its state differs at op 64' },
+      /\[-\]replica is in quarantined: its state differs at op 64\n/,
+    ],
     ['a stop', { stopping: true }, /\[-\]serving this node is being stopped\n/],
     [
       'no majority',

@@ -4,7 +4,6 @@ import {
   type Prepare,
   type PrepareHeader,
   prepareBody,
-  stateHashInterval,
   type Timestamp,
   unreachable,
   type SessionNumber,
@@ -12,6 +11,7 @@ import {
 import { decodeBatch } from './batch.ts';
 import { onCheckpointOp } from './checkpoint.ts';
 import type { ClientRequest } from './client.ts';
+import { isSuspect, noteDamage, reportState } from './divergence.ts';
 import { forgetBehind } from './log-writes.ts';
 import { noteWhole } from './epoch.ts';
 import { applySystem, onSystemApplied } from './members.ts';
@@ -19,7 +19,17 @@ import { onOpApplied, onRequestApplied, onStateAdvanced } from './reads.ts';
 import { readBehind } from './repair.ts';
 import { isNormalPrimary, type Replica } from './replica.ts';
 import { notify, refuseRequest } from './send.ts';
-import { insertSession, keepOutcome, type Outcome, raiseFloor, sessionFacts, sessionRow } from './sessions.ts';
+import {
+  insertSession,
+  isIntact,
+  keepOutcome,
+  type Outcome,
+  raiseFloor,
+  seal,
+  sealedOutcome,
+  sessionFacts,
+  sessionRow,
+} from './sessions.ts';
 import { systemClient } from './system-op.ts';
 import { requestLeft } from './pipeline.ts';
 
@@ -68,7 +78,7 @@ export function applyOp<S>(r: Replica<S>, prepare: Prepare): void {
     const primary = isNormalPrimary(r);
     r.out.push({ type: 'apply-effects', op: header.op, timestamp: header.timestamp, primary, replay, effects });
   }
-  if (header.op % stateHashInterval === 0) r.report = { op: header.op, hash: r.machine.stateHash(r.state) };
+  reportState(r, header.op);
   onSystemApplied(r, header.op);
   onCheckpointOp(r, header, extraCheckpoint);
   forgetBehind(r, header.op);
@@ -80,12 +90,14 @@ function applyRequest<S>(r: Replica<S>, header: PrepareHeader, request: ClientRe
   if (request.client === systemClient) return applySystem(r, header, request.body);
   const entry = r.sessions.get(request.client);
   if (entry !== undefined && entry.session === request.session) {
+    if (!isIntact(entry)) noteDamage(r, `session ${entry.session}`);
     raiseFloor(r, entry, request.floor);
     entry.lastOp = op;
+    seal(entry);
   }
   const { apply } = sessionRow(sessionFacts(r, request, { inFlight: false, queueFull: false }));
   // When the log is replayed, kept and not sent: a registration of then may have been evicted since.
-  const answers = isNormalPrimary(r) && op > r.replayUntil;
+  const answers = isNormalPrimary(r) && op > r.replayUntil && !isSuspect(r);
   switch (apply) {
     case 'insert':
       insertSession(r, request.client, op as number as SessionNumber);
@@ -101,8 +113,9 @@ function applyRequest<S>(r: Replica<S>, header: PrepareHeader, request: ClientRe
       r.state = applied.state;
       for (const effect of applied.effects) effects.push(effect);
       // A rejection is an outcome like any other and uses up its number (pitfall 37).
-      const outcome: Outcome = { checksum: request.checksum, op, timestamp, body: applied.reply };
+      const outcome = sealedOutcome({ checksum: request.checksum, op, timestamp, body: applied.reply });
       keepOutcome(r, entry, request.number, outcome);
+      seal(entry);
       if (answers) replyOutcome(r, request, outcome);
       return applied.checkpoint === true;
     }

@@ -15,8 +15,7 @@ import {
   sessionWindowMax,
 } from '@kimberlite/base';
 import { encodeMembership, type Membership, readMembership } from './group.ts';
-import type { Outcome, SessionEntry } from './sessions.ts';
-import { sizeOfOutcome } from './sessions.ts';
+import { seal, sealedOutcome, type SessionEntry, sizeOfOutcome } from './sessions.ts';
 import type { StateDecoder, StateMachine } from './state-machine.ts';
 
 // What a checkpoint holds: what every replica derives from the log alike, as one stream of canonical bytes.
@@ -192,7 +191,8 @@ export class ContentDecoder<S> {
     const session = reader.u64() as SessionNumber;
     const [floor, lastOp, executed, left] = [reader.u64(), reader.u64(), reader.u64(), reader.u32()];
     if (reader.failed || left > sessionWindowMax || this.sessions.has(client)) return 'a session is out of bounds';
-    const entry: SessionEntry = { session, floor, outcomes: new Map(), lastOp, executed, outcomeBytes: 0 };
+    const entry: SessionEntry = { session, floor, outcomes: new Map(), lastOp, executed, outcomeBytes: 0, seal: 0 };
+    seal(entry);
     this.sessions.set(client, entry);
     this.sessionsLeft -= 1;
     this.current = left === 0 ? null : { client, entry, left };
@@ -209,9 +209,10 @@ export class ContentDecoder<S> {
       return 'an outcome is out of bounds';
     }
     if (reader.remaining < length) return this.wait(reader);
-    const outcome: Outcome = { checksum, op, timestamp, body: reader.raw(length).slice() };
+    const outcome = sealedOutcome({ checksum, op, timestamp, body: reader.raw(length).slice() });
     entry.outcomes.set(number, outcome);
     entry.outcomeBytes += sizeOfOutcome(outcome);
+    seal(entry);
     current.left -= 1;
     if (current.left === 0) this.current = null;
     return null;

@@ -8,7 +8,9 @@ import {
 } from '@kimberlite/base';
 import { type CheckpointContent, type CheckpointSchedule, copySessions, encodeContent } from './checkpoint-content.ts';
 import { checkpointsKept } from './durable-codec.ts';
+import { quarantineForCheckpoint } from './divergence.ts';
 import type { CheckpointMark } from './durable-state.ts';
+import { isVouchedFor } from './heal.ts';
 import { startPrepares } from './pipeline.ts';
 import { sizeOf, withReplica } from './quorum.ts';
 import { isDurableAt, isVoter, type Replica } from './replica.ts';
@@ -32,6 +34,8 @@ export interface Checkpointing<S> {
   /** Waits for the one that is being written; a newer one takes its place. */
   waiting: Capture<S> | null;
   writing: Capture<S> | null;
+  /** What is being written is of a state that turned out to be wrong: it is of no use. */
+  isDiscarded: boolean;
   /** Written, and waits for its op to be durable in the own log too: a log never ends below what the superblock names. */
   written: CheckpointRef | null;
   /** On stable storage, newest first; in the superblock, or about to be. At most `checkpointsKept`. */
@@ -66,6 +70,7 @@ export function createCheckpointing<S>(options: {
     due: [],
     waiting: null,
     writing: null,
+    isDiscarded: false,
     written: null,
     refs,
     damaged: new Set(),
@@ -97,7 +102,7 @@ export function serveRef<S>(r: Replica<S>, checksum: string): CheckpointRef | nu
 export const reportedMark = <S>(r: Replica<S>): CheckpointMark | null => {
   const mark = ownMark(r);
   const counts = mark !== null && r.syncing === null && !r.checkpointing.damaged.has(mark.checksum);
-  return counts ? mark : null;
+  return counts && r.divergence.quarantine === null ? mark : null;
 };
 
 /** The newest checkpoint that is durable and named in the superblock. */
@@ -145,6 +150,11 @@ export function onCheckpointWritten<S>(r: Replica<S>, op: number, ref: Checkpoin
   const capture = c.writing;
   assert(capture !== null && capture.header.op === op, 'one checkpoint is written at a time');
   c.writing = null;
+  if (c.isDiscarded) {
+    c.isDiscarded = false;
+    trimLog(r, true);
+    return writeNext(r);
+  }
   if (ref === null) return waitForSpace(r, capture);
   if (isKnown(r, ref)) keepAgain(r, ref);
   else {
@@ -152,6 +162,15 @@ export function onCheckpointWritten<S>(r: Replica<S>, op: number, ref: Checkpoin
     keepWritten(r);
   }
   writeNext(r);
+}
+
+/** The state was wrong, and so is everything that has been captured of it and is not on the disk yet. */
+export function discardWriting<S>(r: Replica<S>): void {
+  const c = r.checkpointing;
+  c.waiting = null;
+  c.written = null;
+  c.due = [];
+  c.isDiscarded = c.writing !== null;
 }
 
 /** Tried again after a while, or a newer one in its place: the primary may be waiting for just this one. */
@@ -174,9 +193,18 @@ function keepAgain<S>(r: Replica<S>, ref: CheckpointRef): void {
   const c = r.checkpointing;
   const same = c.refs.find(({ header }) => header.op === ref.header.op);
   if (same === undefined) return trimLog(r, true);
-  assert(same.checksum === ref.checksum, () => `the checkpoint at op ${ref.header.op} came out different this time`);
+  if (same.checksum !== ref.checksum) {
+    // One of the two is of a wrong state; which one, those who have the same know.
+    if (isVouchedFor(r, same)) return quarantineForCheckpoint(r, ref, same.checksum);
+    r.mark('diverged-checkpoint-replaced');
+    return setRefs(
+      r,
+      c.refs.map((known) => (known === same ? ref : known)),
+    );
+  }
   c.damaged = new Set([...c.damaged].filter((checksum) => checksum !== ref.checksum));
   r.mark('damaged-checkpoint-rewritten');
+  if (r.durable.quarantined > 0) flush(r);
 }
 
 /** Once its op is durable in the own log, which a commit does not need. */

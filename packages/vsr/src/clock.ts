@@ -1,4 +1,5 @@
 import { timestamp } from '@kimberlite/base';
+import { markToTell, noteReports, reportsToTell } from './divergence.ts';
 import type { PingMessage, PongMessage } from './message.ts';
 import { isVoter, type Replica } from './replica.ts';
 import { broadcast, hasPeers, send, setTimer } from './send.ts';
@@ -95,12 +96,14 @@ export function clockOffsetUs<S>(r: Replica<S>): number | null {
 
 export function onPingTimer<S>(r: Replica<S>): void {
   if (!hasPeers(r)) return;
-  broadcast(r, { type: 'ping', from: r.self, sentAtUs: r.now });
+  const [reports, checkpoint] = [reportsToTell(r), markToTell(r)];
+  broadcast(r, { type: 'ping', from: r.self, sentAtUs: r.now, reports, checkpoint });
   const agreed = clockVerdict(r).type === 'agreed';
   setTimer(r, 'ping', agreed ? r.timing.pingMs : r.timing.pingUnsynchronizedMs);
 }
 
 export function onPing<S>(r: Replica<S>, m: PingMessage): void {
+  noteReports(r, m.from, m.reports, m.checkpoint === null ? [] : [m.checkpoint]);
   send(r, m.from, { type: 'pong', from: r.self, sentAtUs: m.sentAtUs, realtimeUs: r.realtime });
 }
 

@@ -80,7 +80,21 @@ function canonical(value: unknown): string {
  * its hash. Not meant to be decoded: equal bytes, equal replicas.
  */
 export function encodeReplica<S>(r: Replica<S>): Uint8Array {
-  const { machine, hasher, mark, out, recovered, state, queries, last, loading, syncing, checkpointing, ...rest } = r;
+  const {
+    machine,
+    hasher,
+    mark,
+    auditor,
+    out,
+    recovered,
+    state,
+    queries,
+    last,
+    loading,
+    syncing,
+    checkpointing,
+    ...rest
+  } = r;
   const described = {
     ...rest,
     state: machine.stateHash(state),

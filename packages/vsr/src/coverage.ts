@@ -73,6 +73,15 @@ export const replicaMarks = [
   'checkpoint-gone-at-peer',
   'checkpoint-of-the-primary-alone',
   'checkpoint-installed',
+  // Divergence.
+  'diverged-from-majority',
+  'memory-damaged',
+  'no-majority',
+  'restarted-quarantined',
+  'state-made-from-the-first-op',
+  'diverged-checkpoint-replaced',
+  'healed',
+  'diverged-again',
   // A machine that came back without its memory.
   'fenced',
   'dead-incarnation-unheard',

@@ -30,12 +30,14 @@ import {
 // op u64 · flags u8 (1: id, 2: header) · id 16 · header 92.
 // Then, unless it was written before there were checkpoints: interval u32 · stable op u64, checksum 16 (0: none) ·
 // incarnation u32 · replaced u8 · count u8, then per checkpoint header 92 · content bytes u64 · checksum 16.
+// Then, unless it was written before there was a quarantine: op u64 (0: none).
 // Then, unless the group is the founding one: the membership, as in group.ts.
 
 const headBytes = 8 * 4 + 4 + 4;
 const entryBytes = 8 + 1 + 16 + headerBytes;
 const checkpointsHeadBytes = 4 + 8 + 16 + 4 + 1 + 1;
 const checkpointBytes = headerBytes + 8 + 16;
+const quarantineBytes = 8;
 /** The newest and the one it may be replaced by. */
 export const checkpointsKept = 2;
 const zeros = '0'.repeat(32);
@@ -52,6 +54,7 @@ export const initialDurableState = (checkpointInterval: number = checkpointInter
   checkpointInterval,
   incarnation: 0,
   replaced: false,
+  quarantined: op(0),
   membership: null,
 });
 
@@ -103,7 +106,7 @@ export const restoredDurableState = (ref: CheckpointRef, checkpointInterval: num
 
 export function encodeDurableState(state: DurableState): Uint8Array {
   const { checkpoints, stable } = state;
-  const checkpointsBytes = checkpointsHeadBytes + checkpoints.length * checkpointBytes;
+  const checkpointsBytes = checkpointsHeadBytes + checkpoints.length * checkpointBytes + quarantineBytes;
   const membership = state.membership === null ? new Uint8Array(0) : encodeMembership(state.membership);
   const fixedBytes = headBytes + state.suffix.length * entryBytes + checkpointsBytes;
   const writer = new FixedWriter(fixedBytes + membership.length);
@@ -125,6 +128,7 @@ export function encodeDurableState(state: DurableState): Uint8Array {
     writeHeader(writer, header);
     writer.u64(contentBytes).hex128(checksum);
   }
+  writer.u64(state.quarantined);
   return writer.raw(membership).bytes;
 }
 
@@ -188,6 +192,8 @@ export function decodeDurableState(bytes: Uint8Array): Result<DurableState, stri
   }
   const checkpoints = readCheckpoints(reader);
   if (!reader.failed && !checkpoints.ok) return checkpoints;
+  // A superblock from before there was a quarantine ends here.
+  const quarantined = reader.remaining === 0 ? op(0) : (reader.u64() as Op);
   const membership = reader.remaining === 0 ? ok(null) : readMembership(reader);
   if (reader.failed || reader.remaining !== 0) return err('wrong length');
   if (!checkpoints.ok) return checkpoints;
@@ -202,6 +208,7 @@ export function decodeDurableState(bytes: Uint8Array): Result<DurableState, stri
     commit,
     checkpoint,
     suffix,
+    quarantined,
     ...checkpoints.value,
     membership: membership.value,
   });

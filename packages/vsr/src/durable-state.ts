@@ -38,4 +38,6 @@ export interface DurableState {
   readonly replaced: boolean;
   /** Who the cluster is, in the epoch of `view`. Null: as founded. */
   readonly membership: Membership | null;
+  /** Op at which it diverged from the majority; its own checkpoints are in doubt until this is 0 again. */
+  readonly quarantined: Op;
 }

@@ -17,6 +17,7 @@ export type TimerName =
   | 'ping'
   | 'sync'
   | 'checkpoint'
+  | 'audit'
   | 'stop';
 
 /** The clocks as the host read them just before the event. */

@@ -10,6 +10,7 @@ export {
   replacedDurableState,
   restoredDurableState,
 } from './durable-codec.ts';
+export { type Divergence, type QuarantineCause, reportsMax } from './divergence.ts';
 export {
   addressBytesMax,
   encodeMembership,
@@ -34,6 +35,6 @@ export { createReplay, type Foundation, type Replay, type ReplayOptions, type Re
 export { createReplica, type Replica, type ReplicaOptions } from './replica.ts';
 export { settledView } from './send.ts';
 export type * from './state-machine.ts';
-export { type ReplicaStatus, replicaStatus } from './status.ts';
+export { type DivergenceStatus, type ReplicaStatus, replicaStatus } from './status.ts';
 export { step } from './step.ts';
 export { defaultTiming, type Timing } from './timeouts.ts';

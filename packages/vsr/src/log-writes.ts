@@ -3,6 +3,7 @@ import { noteSystemOp } from './members.ts';
 import { send } from './send.ts';
 import { keepWritten } from './checkpoint.ts';
 import { commitByAcks, countAck } from './commit.ts';
+import { isSuspect } from './divergence.ts';
 import { isWhole, noteWhole } from './epoch.ts';
 import {
   bodyAt,
@@ -86,6 +87,8 @@ export function acknowledge<S>(r: Replica<S>, op: number): void {
   // Until a fetched checkpoint is durable, this replica's acks mean nothing.
   if (r.status !== 'normal' || r.syncing !== null || op > r.head || !isDurableAt(r, op)) return;
   if (!isVoter(r) || !isWhole(r)) return;
+  // Nor those of a replica that has diverged, or does not know whether it has.
+  if (isSuspect(r)) return;
   const id = idAt(r, op);
   if (id === null) return;
   if (isNormalPrimary(r)) {
@@ -116,6 +119,11 @@ function mayForget<S>(r: Replica<S>, op: number): boolean {
 /** Lets go of bodies and headers that only a replica far behind could ask for; the log on disk has them. */
 export function forgetApplied<S>(r: Replica<S>, op: number): void {
   if (op <= r.applied - bodiesKept && isDurableAt(r, op)) r.bodies.delete(op);
+  // Read once more by a replica that went back.
+  if (op < r.logLow && isDurableAt(r, op)) {
+    r.log.delete(op);
+    r.slots.delete(op);
+  }
   while (r.logLow < r.applied - headersKept && mayForget(r, r.logLow)) {
     r.damaged.delete(r.logLow);
     r.bodies.delete(r.logLow);

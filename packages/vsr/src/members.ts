@@ -1,6 +1,7 @@
 import { assert, pipelineMax, type Prepare, type PrepareHeader, replicasMax, unreachable } from '@kimberlite/base';
 import { forgetReported } from './checkpoint.ts';
 import type { ClientRequest } from './client.ts';
+import { forgetTestimony } from './divergence.ts';
 import type { Effect } from './effect.ts';
 import type { Membership } from './group.ts';
 import { startPrepares, whyNotServing } from './pipeline.ts';
@@ -105,6 +106,7 @@ function forgetReplica<S>(r: Replica<S>, { replica }: Fence): void {
   r.dvcs.delete(replica);
   r.votes.delete(replica);
   forgetReported(r, replica);
+  forgetTestimony(r, replica);
   r.rounds[replica] = 0;
   r.heardUs[replica] = 0;
   r.members.heard.delete(replica);

@@ -5,10 +5,13 @@ import type { Membership } from './group.ts';
 // Messages between replicas. `view` is always the sender's durable view, except in repair messages,
 // which carry none: a prepare is asked for and accepted by (op, id) alone.
 
-/** A state hash at an op that is a multiple of `stateHashInterval`. */
+/** What a replica's state was after an op that is a multiple of `stateHashInterval`. */
 export interface StateReport {
   readonly op: Op;
+  /** Of the state machine. */
   readonly hash: string;
+  /** Of some of the sessions: the same ones on every replica. */
+  readonly sessions: Checksum;
 }
 
 /** One op of the undecided end of a log, as a do_view_change tells it (Table A). */
@@ -71,12 +74,16 @@ export interface HeartbeatOkMessage extends Envelope {
   readonly report: StateReport | null;
 }
 
-/** Clock sampling between any two replicas. */
+/** Clock sampling between any two replicas; and what each has to say of its state, whatever its view and status. */
 export interface PingMessage {
   readonly type: 'ping';
   readonly from: ReplicaId;
   /** The sender's monotonic clock, microseconds. */
   readonly sentAtUs: number;
+  /** Descending by op; at most `reportsMax`. */
+  readonly reports: readonly StateReport[];
+  /** The newest durable checkpoint. Null: none, or it is in doubt. */
+  readonly checkpoint: CheckpointMark | null;
 }
 
 export interface PongMessage {

@@ -2,6 +2,7 @@ import { assert, op as toOp, pipelineMax, view as toView } from '@kimberlite/bas
 import { noteStable, report, reportedMark } from './checkpoint.ts';
 import { clockVerdict } from './clock.ts';
 import { commitByAcks, commitByBackup, commitByMessage, countAck } from './commit.ts';
+import { isSuspect, noteReports } from './divergence.ts';
 import { acknowledge, takeBody } from './log-writes.ts';
 import type { HeartbeatMessage, HeartbeatOkMessage, PrepareMessage, PrepareOkMessage } from './message.ts';
 import { prepareMessage, startPrepares } from './pipeline.ts';
@@ -120,12 +121,14 @@ export function onHeartbeat<S>(r: Replica<S>, m: HeartbeatMessage): void {
     from: r.self,
     view: toView(r.view),
     number: m.number,
-    round: r.roundSeen,
+    // A replica that is not believed confirms no read (Table F).
+    round: isSuspect(r) ? 0 : r.roundSeen,
     commit: toOp(r.commit),
     applied: toOp(r.syncing === null && r.stateLoaded ? r.applied : 0),
     checkpoint: reportedMark(r),
     report: r.report,
   });
+  noteReports(r, m.from, m.report === null ? [] : [m.report], []);
   noteStable(r, m.stable);
   r.checkpointing.primaryTrimmed = m.trimmed;
   commitByMessage(r, m.commit);
@@ -145,6 +148,7 @@ function noteHeartbeatGap<S>(r: Replica<S>): void {
 // Primary.
 
 export function onPrepareOk<S>(r: Replica<S>, m: PrepareOkMessage): void {
+  noteReports(r, m.from, m.report === null ? [] : [m.report], []);
   if (!hearBackup(r, m.from, m.view)) return;
   if (idAt(r, m.op) === m.id) {
     countAck(r, m.op, m.from);
@@ -157,6 +161,7 @@ export function onHeartbeatOk<S>(r: Replica<S>, m: HeartbeatOkMessage): void {
   if (!isVoter(r, m.from) && isNormalPrimary(r) && m.view === r.view) {
     r.members.heard.set(m.from, { atUs: r.now, applied: m.applied });
   }
+  noteReports(r, m.from, m.report === null ? [] : [m.report], m.checkpoint === null ? [] : [m.checkpoint]);
   if (!hearBackup(r, m.from, m.view)) return;
   commitByBackup(r, m.commit);
   report(r, m.from, m.checkpoint);
@@ -184,6 +189,8 @@ const heardSince = <S>(r: Replica<S>, sinceUs: number): number =>
 
 export function sendHeartbeat<S>(r: Replica<S>): void {
   if (r.silent || !hasPeers(r) || clockVerdict(r).type === 'outvoted') return;
+  // One that has diverged gives up its view: heartbeats would keep the others from taking it.
+  if (r.divergence.quarantine !== null) return;
   r.heartbeatNumber++;
   broadcast(r, {
     type: 'heartbeat',
@@ -201,6 +208,7 @@ export function sendHeartbeat<S>(r: Replica<S>): void {
 export function onHeartbeatTimer<S>(r: Replica<S>): void {
   if (!isNormalPrimary(r)) return;
   setTimer(r, 'heartbeat', r.timing.heartbeatMs);
+  if (r.divergence.quarantine !== null) return voteToLeave(r);
   forfeitIfStuck(r);
   if (!isNormalPrimary(r)) return;
   sendHeartbeat(r);

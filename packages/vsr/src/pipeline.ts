@@ -18,6 +18,7 @@ import { decodeBatch, emptyBatchBytes, encodeBatch, requestBytes } from './batch
 import { checkpointsLag } from './checkpoint.ts';
 import type { ClientRequest, RefusalReason } from './client.ts';
 import { clockVerdict, nextTimestamp } from './clock.ts';
+import { isSuspect } from './divergence.ts';
 import { takeBody } from './log-writes.ts';
 import { epochEnds, takeSystemOp } from './members.ts';
 import { watchWaiting } from './normal.ts';
@@ -37,6 +38,7 @@ export function whyNotServing<S>(r: Replica<S>): RefusalReason | null {
   if (r.status === 'recovering-head') return 'recovering';
   if (r.status === 'view-change') return 'view-change';
   if (!isNormalPrimary(r)) return 'not-primary';
+  if (isSuspect(r)) return 'quarantined';
   if (r.silent) return 'unavailable';
   return r.serving ? null : 'recovering';
 }
@@ -209,7 +211,7 @@ export const prepareMessage = <S>(r: Replica<S>, prepare: Prepare) => ({
 
 /** Indexes the log above the applied op, inherited ops included, before anything is admitted (pitfall 56). */
 export function openAdmission<S>(r: Replica<S>): void {
-  if (!isNormalPrimary(r) || r.serving || r.applied < r.commit || !r.stateLoaded) return;
+  if (!isNormalPrimary(r) || r.serving || r.applied < r.commit || !r.stateLoaded || isSuspect(r)) return;
   if (r.head > r.applied) r.mark('inherited-requests-indexed');
   for (let op = r.applied + 1; op <= r.head; op++) {
     const prepare = r.bodies.get(op);

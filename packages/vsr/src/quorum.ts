@@ -30,6 +30,7 @@ export function quorumsOf(replicaCount: number): Quorums {
 export type ReplicaSet = number;
 
 export const withReplica = (set: ReplicaSet, replica: number): ReplicaSet => set | (1 << replica);
+export const withoutReplica = (set: ReplicaSet, replica: number): ReplicaSet => set & ~(1 << replica);
 export const hasReplica = (set: ReplicaSet, replica: number): boolean => (set & (1 << replica)) !== 0;
 
 export function sizeOf(set: ReplicaSet): number {

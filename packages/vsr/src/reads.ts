@@ -1,5 +1,6 @@
 import { op as toOp, queryQueueMax, timestamp as toTimestamp, unreachable } from '@kimberlite/base';
 import type { ClientQuery, ClientRequest, RefusalReason } from './client.ts';
+import { isSuspect } from './divergence.ts';
 import { sendHeartbeat, watchWaiting } from './normal.ts';
 import { startPrepares, openAdmission, whyNotServing } from './pipeline.ts';
 import { type Captured, isNormalPrimary, type Replica, type WaitingQuery } from './replica.ts';
@@ -20,6 +21,7 @@ export function onClientQueries<S>(r: Replica<S>, queries: readonly ClientQuery[
 function onClientQuery<S>(r: Replica<S>, query: ClientQuery): void {
   const { level } = query;
   // The state is still being read from a checkpoint, or fetched.
+  if (isSuspect(r)) return refuseQuery(r, query, 'quarantined');
   if (!r.stateLoaded) return refuseQuery(r, query, 'recovering');
   switch (level.type) {
     case 'local':
@@ -217,6 +219,13 @@ export function refuseQueries<S>(r: Replica<S>, reason: RefusalReason): void {
   r.queries.clear();
   r.queriesAfter.clear();
   r.queriesBehind.clear();
+}
+
+/** Those of every level: the state they would be answered from is in doubt. */
+export function refuseEveryQuery<S>(r: Replica<S>, reason: RefusalReason): void {
+  refuseQueries(r, reason);
+  for (const { query } of r.positionQueries.values()) refuseQuery(r, query, reason);
+  r.positionQueries.clear();
 }
 
 export type { WaitingQuery };

@@ -1,6 +1,8 @@
 import { assert, pipelineMax } from '@kimberlite/base';
 import { advanceApply } from './apply.ts';
+import { startAudit } from './audit.ts';
 import { onPingTimer } from './clock.ts';
+import { healAfterBoot } from './heal.ts';
 import { extendLinks } from './repair.ts';
 import { beginLoading } from './state-load.ts';
 import { beginSync } from './state-sync.ts';
@@ -58,11 +60,15 @@ export function onStart<S>(r: Replica<S>): void {
   restart(r, row.action);
   r.recovered = { slots: [], head: r.recovered.head, headCertain: r.recovered.headCertain };
   const [newest] = r.checkpointing.refs;
-  if (newest !== undefined) beginLoading(r, newest, 'boot');
+  if (r.divergence.quarantine !== null) {
+    r.mark('restarted-quarantined');
+    healAfterBoot(r);
+  } else if (newest !== undefined) beginLoading(r, newest, 'boot');
   else if (!r.stateLoaded) {
     r.mark('restarted-without-memory');
     beginSync(r);
   }
+  startAudit(r);
   advanceApply(r);
 }
 

@@ -6,6 +6,7 @@ import type { HeadersMessage, RepairPrepareMessage, RequestHeadersMessage, Reque
 import { hasReplica, withReplica } from './quorum.ts';
 import {
   bodyAt,
+  emptySlot,
   type HeaderWalk,
   idAt,
   isDurableAt,
@@ -108,7 +109,13 @@ function peerFor<S>(r: Replica<S>, attempts: number, first: readonly number[] = 
 
 const missed = <S>(r: Replica<S>, peer: number): void => void (r.misses[peer] = (r.misses[peer] ?? 0) + 1);
 
+/** A replica that goes back to an earlier state: its own disk has what was let go of in memory. */
+export const readsOwnHeaders = <S>(r: Replica<S>): boolean =>
+  r.linkedLow > r.applied + 1 && r.linkedLow < r.logLow && isDurableAt(r, r.linkedLow);
+
 function fetchHeaders<S>(r: Replica<S>): void {
+  const lowest = idAt(r, r.linkedLow);
+  if (readsOwnHeaders(r) && lowest !== null) return readOwn(r, r.linkedLow, lowest);
   const pending = r.headerFetch;
   const same = pending !== null && pending.high === r.linkedLow;
   if (same && !isLate(r, pending.sentUs)) return;
@@ -222,15 +229,23 @@ function keepRead<S>(r: Replica<S>, prepare: Prepare): void {
   const { header } = prepare;
   if (header.op <= r.applied || idAt(r, header.op) !== header.id) return;
   setEntry(r, header.op, header.id, header);
-  r.bodies.set(header.op, prepare);
-  noteSystemOp(r, prepare);
+  // Of what is far ahead of a replica that went back only the links are wanted yet.
+  const isAhead = header.op < r.logLow && header.op > r.applied + repairWindow;
+  if (!isAhead) {
+    r.bodies.set(header.op, prepare);
+    noteSystemOp(r, prepare);
+  }
   extendLinks(r);
 }
 
 /** Rot: the slot is marked, and what it held is repaired from peers; never truncated, never nacked (pitfall 22). */
 function onUnreadable<S>(r: Replica<S>, op: number, id: Checksum): void {
   // Up to a checkpoint the log may be gone, and nothing needs it.
-  if (op <= Math.max(r.logLow, r.checkpointing.trimmed)) return;
+  if (op <= Math.max(Math.min(r.logLow, r.applied), r.checkpointing.trimmed)) return;
+  if (op < r.logLow) {
+    r.slots.set(op, { ...emptySlot, faulty: true });
+    return startRepair(r);
+  }
   const slot = slotAt(r, op);
   // No longer intact: its name will not make it durable any more.
   if (slot.found?.id === id) r.slots.set(op, { durable: null, writing: slot.writing, faulty: true });

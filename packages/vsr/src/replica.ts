@@ -18,6 +18,7 @@ import { type Checkpointing, createCheckpointing } from './checkpoint.ts';
 import type { ClientQuery, ClientRequest } from './client.ts';
 import type { ClockSample } from './clock.ts';
 import type { ReplicaMark } from './coverage.ts';
+import { createDivergence, type Divergence } from './divergence.ts';
 import type { DurableState, DurableSuffixEntry } from './durable-state.ts';
 import type { Effect } from './effect.ts';
 import type { ClockReading } from './event.ts';
@@ -27,7 +28,7 @@ import type { DoViewChangeMessage, PrepareMessage, StateReport } from './message
 import type { Quorums, ReplicaSet } from './quorum.ts';
 import type { SessionEntry } from './sessions.ts';
 import type { Loading } from './state-load.ts';
-import type { StateMachine } from './state-machine.ts';
+import type { StateAuditor, StateMachine } from './state-machine.ts';
 import type { Syncing } from './state-sync.ts';
 import { defaultTiming, type Timing } from './timeouts.ts';
 
@@ -173,7 +174,10 @@ export interface Replica<S> {
 
   /** Entries of `logLow..head`, without those not known yet. None above `head`; 0 is the root. */
   log: Map<number, LogEntry>;
-  /** Everything below is applied and durable, and no longer in memory. */
+  /**
+   * Everything below was applied and is durable, and no longer in memory; of a replica that goes back to an earlier
+   * state, what it has read again, and the slots that turned out damaged.
+   */
   logLow: number;
   /** Hash links lead from the head down to here without a gap; entries below and above `applied` are not trusted. */
   linkedLow: number;
@@ -290,7 +294,14 @@ export interface Replica<S> {
   outcomeBytes: number;
   /** Ops up to here were committed before this boot. */
   replayUntil: number;
+  /** The newest of the own ones. */
   report: StateReport | null;
+  /** What all say of their states, and whether this one is still believed. */
+  divergence: Divergence;
+  /** Looks for damage to the state in memory, a little at a time. Null: the state machine cannot tell. No part of the state. */
+  readonly auditor: StateAuditor<S> | null;
+  /** Sessions up to this number have been looked through in this round. Null: the state's turn. */
+  auditCursor: number | null;
 
   // Clock.
   now: number;
@@ -427,7 +438,7 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     reads: new Map(),
     walks: new Map(),
     members: createMembers(durable.incarnation, group.epoch),
-    stateLoaded: checkpoints.length === 0 && !durable.replaced,
+    stateLoaded: checkpoints.length === 0 && !durable.replaced && durable.quarantined === 0,
     loading: null,
     syncing: null,
     state: options.stateMachine.initial(),
@@ -435,6 +446,9 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     outcomeBytes: 0,
     replayUntil: 0,
     report: null,
+    divergence: createDivergence(durable.quarantined),
+    auditor: options.stateMachine.auditor?.() ?? null,
+    auditCursor: 0,
     now: 0,
     realtime: 0,
     samples: new Map(),
@@ -478,7 +492,8 @@ export const headId = <S>(r: Replica<S>): Checksum => {
 
 /** The prepare the log wants at `op` is intact and synced here. */
 export const isDurableAt = <S>(r: Replica<S>, op: number): boolean => {
-  if (op < r.logLow) return true;
+  // Below it nothing is looked at any more, but by a replica that goes back to an earlier state.
+  if (op < r.logLow) return !slotAt(r, op).faulty;
   const id = idAt(r, op);
   return id !== null && slotAt(r, op).durable === id;
 };

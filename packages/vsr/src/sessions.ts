@@ -2,6 +2,7 @@ import {
   assert,
   type Checksum,
   type ClientId,
+  crc32,
   type SessionNumber,
   sessionTableBytesMax,
   sessionsMax,
@@ -18,6 +19,8 @@ export interface Outcome {
   readonly op: number;
   readonly timestamp: number;
   readonly body: Uint8Array;
+  /** Of the rest, when it was made: damage to memory shows. Not part of any checkpoint or message. */
+  readonly seal: number;
 }
 
 export interface SessionEntry {
@@ -33,7 +36,29 @@ export interface SessionEntry {
   executed: number;
   /** Bytes of `outcomes`. */
   outcomeBytes: number;
+  /** Of the numbers above, when they changed last. */
+  seal: number;
 }
+
+const mix = (hash: number, value: number): number =>
+  Math.imul(hash ^ value ^ Math.floor(value / 0x1_0000_0000), 0x9e37_79b1) ^ (hash >>> 15);
+
+const outcomeSeal = ({ op, timestamp, body }: Omit<Outcome, 'seal'>): number => mix(mix(crc32(body), op), timestamp);
+
+export const sealedOutcome = (outcome: Omit<Outcome, 'seal'>): Outcome => ({ ...outcome, seal: outcomeSeal(outcome) });
+
+function sessionSeal({ session, floor, outcomes, lastOp, executed, outcomeBytes }: SessionEntry): number {
+  return mix(mix(mix(mix(mix(mix(7, session), floor), outcomes.size), lastOp), executed), outcomeBytes);
+}
+
+/** After its numbers were changed. */
+export function seal(entry: SessionEntry): void {
+  entry.seal = sessionSeal(entry);
+}
+
+/** Its numbers are what they were set to. */
+export const isIntact = (entry: SessionEntry): boolean => entry.seal === sessionSeal(entry);
+export const isOutcomeIntact = (outcome: Outcome): boolean => outcome.seal === outcomeSeal(outcome);
 
 /** What an outcome costs beside its body. */
 const outcomeOverheadBytes = 256;
@@ -184,5 +209,8 @@ export function insertSession<S>(r: Replica<S>, client: ClientId, session: Sessi
     }
     if (victim !== null) evict(r, victim.client);
   }
-  r.sessions.set(client, { session, floor: 1, outcomes: new Map(), lastOp: session, executed: 0, outcomeBytes: 0 });
+  const numbers = { session, floor: 1, lastOp: session, executed: 0, outcomeBytes: 0, seal: 0 };
+  const entry: SessionEntry = { ...numbers, outcomes: new Map() };
+  seal(entry);
+  r.sessions.set(client, entry);
 }

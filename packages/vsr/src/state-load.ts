@@ -1,4 +1,4 @@
-import { assert, type CheckpointRef, checkpointParts, type ReplicaId } from '@kimberlite/base';
+import { assert, type CheckpointRef, checkpointParts, type PrepareHeader, type ReplicaId } from '@kimberlite/base';
 import { advanceApply } from './apply.ts';
 import { type CheckpointContent, ContentDecoder } from './checkpoint-content.ts';
 import { extendLinks } from './repair.ts';
@@ -112,7 +112,7 @@ function fail<S>(r: Replica<S>, loading: Loading<S>): void {
   });
   if (older !== undefined) {
     r.mark('older-checkpoint-loaded');
-    setApplied(r, older);
+    stepBackTo(r, older.header);
     return beginLoading(r, older, 'boot');
   }
   if (isSoleVoter(r)) {
@@ -123,8 +123,9 @@ function fail<S>(r: Replica<S>, loading: Loading<S>): void {
   beginSync(r);
 }
 
-function setApplied<S>(r: Replica<S>, { header }: CheckpointRef): void {
-  assert(!r.stateLoaded, 'nothing has been applied yet');
+/** The state at `header` is to come: what follows it is applied from there. */
+export function stepBackTo<S>(r: Replica<S>, header: PrepareHeader): void {
+  assert(!r.stateLoaded, 'there is no state that has come further');
   r.applied = header.op;
   r.appliedId = header.id;
   r.appliedTimestamp = header.timestamp;

@@ -29,6 +29,19 @@ export interface StateDecoder<State> {
   readonly finish: () => Result<State, string>;
 }
 
+/** Looks through a state for damage, a slice a call, and begins again at the end. */
+export interface StateAuditor<State> {
+  /** The next slice of the state, which may have moved on since the last. Takes about a millisecond at most. */
+  readonly next: (state: State) => AuditStep;
+}
+
+export type AuditStep =
+  | { readonly type: 'more' }
+  /** All of it has been looked at since the last time this was said. */
+  | { readonly type: 'whole' }
+  /** What is there is not what was put there. `where` is for people. */
+  | { readonly type: 'damaged'; readonly where: string };
+
 /**
  * The replicated state machine, over bytes. Deterministic; total on any body; the old state stays valid and
  * unchanged, so a replica can be cloned and a query answered from an earlier state at no cost.
@@ -46,4 +59,6 @@ export interface StateMachine<State> {
   readonly encode: (state: State) => Iterable<Uint8Array>;
   /** Gives a state back from what `encode` wrote, in pieces of any size. Total. */
   readonly decoder: () => StateDecoder<State>;
+  /** Left out: this kind of state has nothing to tell damage by. */
+  readonly auditor?: () => StateAuditor<State>;
 }

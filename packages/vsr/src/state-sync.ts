@@ -2,6 +2,7 @@ import { assert, type CheckpointRef, checkpointParts, type Checksum } from '@kim
 import { advanceApply } from './apply.ts';
 import { noteStable, onCheckpointDurable, ownMark, serveRef, setRefs, trimTo } from './checkpoint.ts';
 import type { CheckpointContent } from './checkpoint-content.ts';
+import { isSuspect } from './divergence.ts';
 import { acknowledge } from './log-writes.ts';
 import type {
   CheckpointOfferMessage,
@@ -9,7 +10,7 @@ import type {
   RequestCheckpointMessage,
   RequestCheckpointPartMessage,
 } from './message.ts';
-import { extendLinks, startRepair } from './repair.ts';
+import { extendLinks, readsOwnHeaders, startRepair } from './repair.ts';
 import { idAt, isDurableAt, primaryOf, type Replica } from './replica.ts';
 import { armTimer, broadcast, disarm, send } from './send.ts';
 import { adopt, beginLoading } from './state-load.ts';
@@ -61,6 +62,7 @@ export function watchForTrimmedLog<S>(r: Replica<S>): void {
   const next = r.applied + 1;
   if (r.applied >= r.checkpointing.primaryTrimmed || r.applied >= r.commit) return;
   if (r.linkedLow <= next && (isDurableAt(r, next) || r.bodies.has(next))) return;
+  if (readsOwnHeaders(r)) return;
   beginSync(r);
 }
 
@@ -113,6 +115,7 @@ export function onSyncTimer<S>(r: Replica<S>): void {
 
 export function onRequestCheckpoint<S>(r: Replica<S>, m: RequestCheckpointMessage): void {
   const { damaged, stable } = r.checkpointing;
+  if (isSuspect(r)) return;
   const offers = r.durable.checkpoints
     .filter(({ checksum }) => !damaged.has(checksum))
     .map((ref) => ({ ref, stable: stable !== null && isStable(ref, stable) }));
@@ -124,7 +127,7 @@ const isStable = (ref: CheckpointRef, stable: { readonly op: number; readonly ch
   ref.header.op === stable.op && ref.checksum === stable.checksum;
 
 export function onRequestCheckpointPart<S>(r: Replica<S>, m: RequestCheckpointPartMessage): void {
-  const ref = serveRef(r, m.checksum);
+  const ref = isSuspect(r) ? null : serveRef(r, m.checksum);
   const isPart = ref !== null && m.part <= checkpointParts(ref.contentBytes);
   if (!isPart) {
     return send(r, m.from, { type: 'checkpoint-part', from: r.self, checksum: m.checksum, part: m.part, bytes: null });
@@ -332,7 +335,8 @@ function dropBelow<S>(r: Replica<S>, { header }: CheckpointRef): void {
   for (const set of [r.unwritten, r.damaged, r.members.boundaries]) for (const op of set) if (op <= low) set.delete(op);
   r.log.set(low, { id: header.id, header });
   r.slots.set(low, { durable: header.id, writing: null, faulty: false });
-  r.logLow = low;
+  // A replica that goes back has more of it on the disk than in memory.
+  r.logLow = Math.max(r.logLow, low);
   r.linkedLow = Math.max(r.linkedLow, low);
   r.headerFetch = null;
 }

@@ -1,4 +1,5 @@
 import { clockOffsetUs } from './clock.ts';
+import type { Quarantine, QuarantineCause } from './divergence.ts';
 import { isPrimary, isVoter, primaryOf, type Replica } from './replica.ts';
 
 export interface ReplicaStatus {
@@ -19,14 +20,53 @@ export interface ReplicaStatus {
   readonly stateHashOp: number;
   /** Microseconds; null without agreement. */
   readonly clockOffsetUs: number | null;
+  /** Null while this replica's state is believed. */
+  readonly divergence: DivergenceStatus | null;
 }
 
-/** What `status` prints. `recovering`: normal, but still replaying what its log held at the boot. */
+/** Why a replica is quarantined, and how far it has come with making its state anew. */
+export interface DivergenceStatus {
+  /** no-majority: it stands still, for nobody can say who is right. restart: it had diverged before it booted. */
+  readonly cause: QuarantineCause | 'no-majority';
+  /** Where it differs, or what was applied when the damage was found. */
+  readonly op: number;
+  /** The own hash there; what is damaged; or empty. */
+  readonly own: string;
+  /** What a majority has there; empty where nobody was asked. */
+  readonly majority: string;
+  /**
+   * standing-still: nobody can say who is right. diverged-again: the state came out the same when it was made anew.
+   * Nothing can be done about these two without an operator.
+   */
+  readonly progress: 'standing-still' | 'diverged-again' | 'fetching-checkpoint' | 'reading-checkpoint' | 'replaying';
+  /** Applied when it diverged: it is normal again there. */
+  readonly untilOp: number;
+}
+
+function progressOf<S>(r: Replica<S>, { isLasting }: Quarantine): DivergenceStatus['progress'] {
+  if (isLasting) return 'diverged-again';
+  if (r.syncing !== null) return 'fetching-checkpoint';
+  return r.stateLoaded ? 'replaying' : 'reading-checkpoint';
+}
+
+function divergenceStatus<S>(r: Replica<S>): DivergenceStatus | null {
+  const { quarantine, dispute } = r.divergence;
+  if (quarantine !== null) {
+    const { cause, op, own, majority, until } = quarantine;
+    return { cause, op, own, majority: majority ?? '', progress: progressOf(r, quarantine), untilOp: until };
+  }
+  if (dispute === null) return null;
+  const { op, own } = dispute;
+  return { cause: 'no-majority', op, own, majority: '', progress: 'standing-still', untilOp: r.applied };
+}
+
+/** What `status` prints. `quarantined`: whatever else it is, its state is not believed. `recovering`: normal, but still replaying what its log held at the boot. */
 export function replicaStatus<S>(r: Replica<S>): ReplicaStatus {
   const behind = !r.stateLoaded || r.syncing !== null || r.applied < r.replayUntil;
   const replaying = r.status === 'normal' && behind;
+  const divergence = divergenceStatus(r);
   return {
-    status: replaying ? 'recovering' : r.status,
+    status: divergence !== null ? 'quarantined' : replaying ? 'recovering' : r.status,
     role: r.status !== 'normal' ? null : isPrimary(r) ? 'primary' : isVoter(r) ? 'backup' : 'standby',
     view: r.durable.view,
     primary: primaryOf(r, r.durable.view),
@@ -39,5 +79,6 @@ export function replicaStatus<S>(r: Replica<S>): ReplicaStatus {
     // While its checkpoint is read the state is still the first one.
     stateHashOp: r.stateLoaded ? r.applied : 0,
     clockOffsetUs: clockOffsetUs(r),
+    divergence,
   };
 }

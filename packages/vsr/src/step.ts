@@ -1,6 +1,8 @@
 import { replicasMax, unreachable } from '@kimberlite/base';
+import { onAuditTimer } from './audit.ts';
 import { onCheckpointTimer, onCheckpointWritten } from './checkpoint.ts';
 import { onPing, onPingTimer, onPong } from './clock.ts';
+import { judgeDivergence } from './divergence.ts';
 import type { Effect } from './effect.ts';
 import type { ClockReading, Event, TimerName } from './event.ts';
 import { checkInvariants } from './invariants.ts';
@@ -66,6 +68,7 @@ export function step<S>(replica: Replica<S>, event: Event, clock: ClockReading):
   replica.out = [];
   onEvent(replica, event);
   enterNextEpoch(replica);
+  judgeDivergence(replica);
   watchWaiting(replica);
   checkInvariants(replica);
   if (replica.stopped) replica.out.push({ type: 'stopped' });
@@ -191,6 +194,8 @@ function onTimer<S>(r: Replica<S>, timer: TimerName): void {
       return onSyncTimer(r);
     case 'checkpoint':
       return onCheckpointTimer(r);
+    case 'audit':
+      return onAuditTimer(r);
     case 'stop':
       return handOver(r);
     default:

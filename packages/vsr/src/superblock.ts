@@ -1,6 +1,7 @@
 import { assert, op as toOp, view as toView } from '@kimberlite/base';
 import { onCheckpointDurable } from './checkpoint.ts';
 import type { DurableState } from './durable-state.ts';
+import { quarantinedOp } from './heal.ts';
 import { writeWaiting } from './log-writes.ts';
 import type { Replica } from './replica.ts';
 import { onSyncDurable } from './state-sync.ts';
@@ -26,6 +27,7 @@ const wanted = <S>(r: Replica<S>): DurableState => ({
   incarnation: r.members.incarnation,
   replaced: r.durable.replaced && r.checkpointing.refs.length === 0,
   membership: r.group.epoch === 0 ? null : { group: r.group, boundary: r.boundary },
+  quarantined: quarantinedOp(r),
 });
 
 /** Writes view, log view and suffix as they are now, as soon as the write in flight is done. */

@@ -36,6 +36,9 @@ export interface Timing {
   readonly clockToleranceMs: number;
   readonly queryTimeoutMs: number;
   readonly queryExpiryMs: number;
+  /** Between two slices of the state that are looked through for damage, and from its end to its beginning. */
+  readonly auditMs: number;
+  readonly auditRestMs: number;
   /** Bound on the hand-over of a stopping primary. */
   readonly stopMs: number;
   readonly retryAfterMs: number;
@@ -65,6 +68,8 @@ export const defaultTiming: Timing = {
   clockToleranceMs: 1000,
   queryTimeoutMs: 2000,
   queryExpiryMs: 100,
+  auditMs: 25,
+  auditRestMs: 1000,
   stopMs: 1500,
   retryAfterMs: 50,
 };

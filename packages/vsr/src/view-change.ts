@@ -300,8 +300,9 @@ const forfeitBehindMax = 1024;
 const isFarBehind = <S>(r: Replica<S>, commit: number): boolean =>
   (r.dvcs.get(r.self)?.head ?? 0) + forfeitBehindMax < commit;
 
-/** Row 5: its checkpoint is gone, and is being fetched. */
-const lacksState = <S>(r: Replica<S>): boolean => !r.stateLoaded && r.syncing !== null;
+/** Row 5: its state has diverged, or its checkpoint is gone and is being fetched. */
+const lacksState = <S>(r: Replica<S>): boolean =>
+  r.divergence.quarantine !== null || (!r.stateLoaded && r.syncing !== null);
 
 /** Row 8: the bodies and headers of the undecided end, by id, from whoever has them. */
 function beginFetching<S>(r: Replica<S>): void {

@@ -6,10 +6,10 @@ export interface ByteState {
   readonly position: number;
   readonly hash: number;
   readonly body: string;
+  /** Of position, hash and body, as they were when the state was made. */
+  readonly seal: number;
   readonly before: ByteState | null;
 }
-
-const initial: ByteState = { position: 0, hash: 7, body: '', before: null };
 
 export const textOf = (bytes: Uint8Array): string => String.fromCharCode(...bytes);
 export const bytesOf = (text: string): Uint8Array => Uint8Array.from(text, (c) => c.charCodeAt(0));
@@ -19,6 +19,11 @@ const mix = (hash: number, text: string): number => {
   for (let i = 0; i < text.length; i++) h = (Math.imul(h, 31) + text.charCodeAt(i)) >>> 0;
   return h;
 };
+
+const sealOf = ({ position, hash, body }: Omit<ByteState, 'seal'>): number => mix(position, `${hash}${body}`);
+const sealed = (state: Omit<ByteState, 'seal'>): ByteState => ({ ...state, seal: sealOf(state) });
+
+const initial: ByteState = sealed({ position: 0, hash: 7, body: '', before: null });
 
 /** A line for each body and the hash behind it, oldest first. */
 function* encode(state: ByteState): Generator<Uint8Array> {
@@ -36,7 +41,7 @@ function decode(pieces: readonly Uint8Array[]): Result<ByteState, string> {
     if (hash === undefined || hex === undefined) return err(`line ${state.position + 1} is no body`);
     const body = new Uint8Array(hex.length / 2);
     hexInto(hex, body, 0);
-    state = { position: state.position + 1, hash: Number(hash), body: textOf(body), before: state };
+    state = sealed({ position: state.position + 1, hash: Number(hash), body: textOf(body), before: state });
   }
   return ok(state);
 }
@@ -48,7 +53,8 @@ export const byteMachine: StateMachine<ByteState> = {
     const body = textOf(request.body);
     if (body.startsWith('bad')) return { state, reply: bytesOf(`no ${body}`), effects: [] };
     const position = state.position + 1;
-    const next = { position, hash: mix(state.hash, `${request.op}${request.timestamp}${body}`), body, before: state };
+    const hash = mix(state.hash, `${request.op}${request.timestamp}${body}`);
+    const next = sealed({ position, hash, body, before: state });
     return { state: next, reply: bytesOf(`${position} ${body}`), effects: [body] };
   },
   query: (state) => bytesOf(`${state.position} ${state.body}`),
@@ -65,6 +71,14 @@ export const byteMachine: StateMachine<ByteState> = {
       finish: () => decode(pieces),
     };
   },
+  auditor: () => ({
+    next: (state) => {
+      for (let s: ByteState | null = state; s !== null; s = s.before) {
+        if (s.seal !== sealOf(s)) return { type: 'damaged', where: `position ${s.position}` };
+      }
+      return { type: 'whole' };
+    },
+  }),
 };
 
 export const bodiesOf = (state: ByteState): readonly string[] => {

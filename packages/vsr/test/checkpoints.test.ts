@@ -25,7 +25,7 @@ import {
   foundingGroup,
   systemClient,
 } from '../src/index.ts';
-import type { SessionEntry } from '../src/sessions.ts';
+import { seal, sealedOutcome, type SessionEntry } from '../src/sessions.ts';
 import { defaultTiming } from '../src/timeouts.ts';
 import { byteMachine, type ByteState, bytesOf } from './byte-machine.ts';
 import { chain, cluster, prepareOf, replicaOfThree, types } from './replica-of-three.ts';
@@ -157,19 +157,24 @@ test('until its checkpoint is read a replica does not call the first state that 
 });
 
 describe('the content of a checkpoint', () => {
-  const entry = (session: number, bodies: readonly string[]): SessionEntry => ({
-    session: session as SessionNumber,
-    floor: 2,
-    lastOp: session + 1,
-    executed: 1 + bodies.length,
-    outcomes: new Map(
-      bodies.map((body, i) => [
-        i + 2,
-        { checksum: 'ab'.repeat(16) as Checksum, op: session, timestamp: 7, body: bytesOf(body) },
-      ]),
-    ),
-    outcomeBytes: bodies.reduce((sum, body) => sum + body.length + 256, 0),
-  });
+  const entry = (session: number, bodies: readonly string[]): SessionEntry => {
+    const made: SessionEntry = {
+      session: session as SessionNumber,
+      floor: 2,
+      lastOp: session + 1,
+      executed: 1 + bodies.length,
+      outcomes: new Map(
+        bodies.map((body, i) => [
+          i + 2,
+          sealedOutcome({ checksum: 'ab'.repeat(16) as Checksum, op: session, timestamp: 7, body: bytesOf(body) }),
+        ]),
+      ),
+      outcomeBytes: bodies.reduce((sum, body) => sum + body.length + 256, 0),
+      seal: 0,
+    };
+    seal(made);
+    return made;
+  };
   const clients = ['b'.repeat(32), 'a'.repeat(32)] as ClientId[];
   let state: ByteState = byteMachine.initial();
   for (let op = 1; op <= 5; op++) {

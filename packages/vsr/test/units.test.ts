@@ -198,6 +198,7 @@ describe('durable state', () => {
     incarnation: 3,
     replaced: true,
     membership: null,
+    quarantined: op(6),
     suffix: [
       { op: op(0), id: root.id, header: root },
       { op: op(1), id: 'a'.repeat(32) as Checksum, header: null },
@@ -230,8 +231,13 @@ describe('durable state', () => {
   });
   test('total', () => {
     const bytes = encodeDurableState(state);
-    // One that ends behind the suffix is from before there were checkpoints, and says that there is none.
-    for (let end = 0; end < bytes.length; end++) expect(decodeDurableState(bytes.subarray(0, end)).ok).toBe(false);
+    // One that ends behind the suffix is from before there were checkpoints, and says that there is none; one that ends
+    // behind these is from before there was a quarantine.
+    const older = bytes.length - 8;
+    for (let end = 0; end < bytes.length; end++) {
+      expect(decodeDurableState(bytes.subarray(0, end)).ok).toBe(end === older);
+    }
+    expect(decodeDurableState(bytes.subarray(0, older))).toEqual({ ok: true, value: { ...state, quarantined: op(0) } });
     const { checkpoints } = state;
     for (const wrong of [[...checkpoints].reverse(), checkpoints.slice(1), []]) {
       expect(decodeDurableState(encodeDurableState({ ...state, checkpoints: wrong })).ok).toBe(false);

@@ -69,6 +69,8 @@ export interface WalkOptions {
   readonly loseEvery: number;
   /** Mean seconds between two changes of the members; 0: none. */
   readonly changeEvery: number;
+  /** Mean seconds between two changes of one replica's state in memory, behind its back. One replica at a time. */
+  readonly flipEvery: number;
   /** Ops between two checkpoints. */
   readonly checkpointInterval: number;
   /** A crashed replica comes back only in calm. */
@@ -145,6 +147,8 @@ interface Node {
   lost: boolean;
   /** It was removed from the cluster and has stopped for good. */
   gone: boolean;
+  /** A value of its state changed by itself, and it is not known to be clean again. */
+  isFlipped: boolean;
   replica: Replica<ByteState> | null;
   boot: number;
   timers: Map<TimerName, number>;
@@ -217,6 +221,7 @@ export class Walk {
       disk: new TestDisk(superblock),
       lost: false,
       gone: false,
+      isFlipped: false,
       replica: null,
       boot: 0,
       timers: new Map(),
@@ -236,6 +241,7 @@ export class Walk {
     this.plan(this.options.pauseEvery, () => this.pauseSomething());
     this.plan(this.options.loseEvery, () => this.lose());
     this.plan(this.options.changeEvery, () => this.changeMembers());
+    this.plan(this.options.flipEvery, () => this.flip());
     const calmUs = this.nowUs + troubleSeconds * 1e6;
     this.agenda.add(calmUs, () => this.calm());
     const endUs = calmUs + calmSeconds * 1e6;
@@ -308,6 +314,8 @@ export class Walk {
   private lose(): void {
     const [node] = this.nodes;
     if (node === undefined || node.lost || node.gone || this.group().voters.length < 3) return;
+    // Of the two that are left, one would say this and the other that.
+    if (this.nodes.some((other) => other !== node && other.isFlipped)) return;
     this.crash(node);
     this.trace?.(`${this.nowUs} lost ${node.id}`);
     node.lost = true;
@@ -357,7 +365,8 @@ export class Walk {
   private changeMembers(): void {
     const { voters, standbys } = this.group();
     const [standby] = standbys;
-    const least = this.options.rot > 0 || this.options.loseEvery > 0 ? 3 : 2;
+    const { rot, loseEvery, flipEvery } = this.options;
+    const least = rot > 0 || loseEvery > 0 || flipEvery > 0 ? 3 : 2;
     const voter = randomPick(this.random, voters);
     const free = Array.from({ length: replicasMax }, (_, i) => i).filter(
       (i) => (i === this.nodes.length || this.nodes[i]?.gone === true) && !membersOf(this.group()).includes(i),
@@ -389,6 +398,20 @@ export class Walk {
       this.nodes[replica] = node;
       this.boot(node);
     }
+  }
+
+  /** The next one only when nothing is left of the last: a majority has to know better. */
+  private flip(): void {
+    const node = randomPick(this.random, this.nodes);
+    const { replica } = node;
+    if (replica === null || !replica.stateLoaded || replica.applied === 0) return;
+    // While the group changes it may come down to two that say this and that.
+    if (this.options.changeEvery > 0 || this.group().voters.length < 3) return;
+    if (this.nodes.some((other) => other.isFlipped || other.lost) || replicaStatus(replica).status === 'quarantined')
+      return;
+    this.trace?.(`${this.nowUs} flip ${node.id}`);
+    node.isFlipped = true;
+    replica.state = { ...replica.state, hash: replica.state.hash ^ 1 };
   }
 
   private damage(node: Node): void {
@@ -634,7 +657,10 @@ export class Walk {
     node.appliedSeen = Math.max(node.appliedSeen, r.applied);
     const hash = byteMachine.stateHash(r.state);
     const known = this.hashes.get(r.applied);
-    if (known === undefined) this.hashes.set(r.applied, hash);
+    if (node.isFlipped) {
+      // Clean again once it is where the others were, by a state that was made anew.
+      if (r.divergence.quarantine === null && known === hash) node.isFlipped = false;
+    } else if (known === undefined) this.hashes.set(r.applied, hash);
     else if (known !== hash) throw new Error(`replica ${node.id} diverged at op ${r.applied}`);
   }
 
@@ -862,6 +888,7 @@ export function optionsFor(seed: number): WalkOptions {
     crashAll: randomPick(random, [0, 0.1, 0.5]),
     ambush: randomPick(random, [0, 0, 0.02, 0.2]),
     changeEvery: randomPick(random, [0, 0.3, 1]),
+    flipEvery: replicas < 3 ? 0 : randomPick(random, [0, 0, 0.5, 2]),
   };
 }
 

@@ -1,5 +1,5 @@
 import type { ClientId, ClusterId, ReplicaId, View } from '@kimberlite/base';
-import type { ClientQuery, ClientReply, ClientRequest } from '@kimberlite/vsr';
+import type { ClientQuery, ClientReply, ClientRequest, DivergenceStatus } from '@kimberlite/vsr';
 
 // What travels on a client connection. One frame carries a list of messages, so that whatever one turn of
 // either side produced is one write. A connection belongs to one client id, named in its hello.
@@ -55,6 +55,8 @@ export interface StatusRow {
   /** Microseconds this replica's wall clock is away from what a majority agrees on; null without agreement. */
   readonly clockOffsetUs: number | null;
   readonly diskUsedBytes: number;
+  /** Why it is quarantined, and how far it has come. Null while its state is believed. */
+  readonly divergence: DivergenceStatus | null;
   readonly members: readonly MemberAddress[];
 }
 

@@ -131,6 +131,16 @@ const statusRow = z.strictObject({
   version: text,
   clockOffsetUs: z.number().nullable(),
   diskUsedBytes: natural<number>(),
+  divergence: z
+    .strictObject({
+      cause: z.enum(['state', 'sessions', 'checkpoint', 'memory', 'restart', 'no-majority']),
+      op: natural<number>(),
+      own: text,
+      majority: text,
+      progress: z.enum(['standing-still', 'diverged-again', 'fetching-checkpoint', 'reading-checkpoint', 'replaying']),
+      untilOp: natural<number>(),
+    })
+    .nullable(),
   members,
 });
 

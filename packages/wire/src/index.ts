@@ -1,5 +1,6 @@
 export type * from './client-message.ts';
 export { type Codec, type CodecOptions, createCodec } from './codec.ts';
+export { describeDivergence } from './divergence-text.ts';
 export { frameHeaderBytes } from './frame.ts';
 export * from './limits.ts';
 export type { PeerHello } from './peer-hello.ts';

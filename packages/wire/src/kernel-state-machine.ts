@@ -1,6 +1,7 @@
 import { assert, type Checksum, type DecodeText, ok, type Result, type SessionNumber } from '@kimberlite/base';
 import {
   applyBatch,
+  Auditor,
   type ColumnType,
   type Command,
   decoder,
@@ -183,5 +184,6 @@ export function createKernelStateMachine({ decodeText }: KernelStateMachineOptio
     stateHash,
     encode: encodeChunks,
     decoder: () => decoder(decodeText),
+    auditor: () => new Auditor(),
   };
 }

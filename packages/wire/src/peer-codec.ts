@@ -32,6 +32,7 @@ import {
   type Message,
   type MessageType,
   readMembership,
+  reportsMax,
   type StateReport,
   type SuffixMark,
 } from '@kimberlite/vsr';
@@ -68,8 +69,11 @@ const typeOfCode = new Map(Object.entries(codes).map(([type, code]) => [code, ty
 /** A checkpoint in an offer: stable u8 · content u64 · checksum 16 · header. */
 const offerBytes = 1 + 8 + 16 + prepareHeaderBytes;
 
+/** A report of a state: flag u8 · op u64 · hash, a text · sessions 16. */
+const reportBytesMax = 1 + 8 + 1 + peerTextBytesMax + 16;
+
 /** Type u8, sender u8, its incarnation u32, and the fixed fields of the longest message. */
-const fixedBytesMax = 128;
+const fixedBytesMax = 160;
 
 function encodeText(writer: FixedWriter, text: string): void {
   const bytes = encodeUtf8(text);
@@ -82,6 +86,15 @@ function encodeReport(writer: FixedWriter, report: StateReport | null): void {
   if (report === null) return;
   writer.u64(report.op);
   encodeText(writer, report.hash);
+  writer.hex128(report.sessions);
+}
+
+function encodeReports(reports: readonly StateReport[]): Uint8Array {
+  assert(reports.length <= reportsMax, 'the reports of one message are within their bound');
+  const writer = new FixedWriter(1 + reports.length * reportBytesMax);
+  writer.u8(reports.length);
+  for (const report of reports) encodeReport(writer, report);
+  return writer.bytes.subarray(0, writer.offset);
 }
 
 function encodeCheckpointMark(writer: FixedWriter, mark: CheckpointMark | null): void {
@@ -131,7 +144,8 @@ function encodeParts(message: Message, writer: FixedWriter): readonly Uint8Array
       return [];
     case 'ping':
       writer.u64(message.sentAtUs);
-      return [];
+      encodeCheckpointMark(writer, message.checkpoint);
+      return [encodeReports(message.reports)];
     case 'pong':
       writer.u64(message.sentAtUs).u64(message.realtimeUs);
       return [];
@@ -229,7 +243,18 @@ class MessageReader {
     const flag = this.fields.u8();
     if (flag > 1) this.fail('a flag is neither 0 nor 1');
     if (flag !== 1) return null;
-    return { op: this.op(), hash: this.text() };
+    return { op: this.op(), hash: this.text(), sessions: this.id() };
+  }
+  reports(): StateReport[] {
+    const count = this.fields.u8();
+    const reports: StateReport[] = [];
+    if (count > reportsMax) this.fail('more reports than a message has');
+    for (let i = 0; i < count && this.failure === null && !this.fields.failed; i++) {
+      const report = this.report();
+      if (report !== null) reports.push(report);
+      else this.fail('a report that is none');
+    }
+    return reports;
   }
   checkpointMark(): CheckpointMark | null {
     const flag = this.fields.u8();
@@ -336,7 +361,7 @@ function decodeFields(type: MessageType, from: ReplicaId, reader: MessageReader)
       return { type, from, view, number, round, commit, applied, report, checkpoint: reader.checkpointMark() };
     }
     case 'ping':
-      return { type, from, sentAtUs: fields.u64() };
+      return { type, from, sentAtUs: fields.u64(), checkpoint: reader.checkpointMark(), reports: reader.reports() };
     case 'pong': {
       const [sentAtUs, realtimeUs] = [fields.u64(), fields.u64()];
       return { type, from, sentAtUs, realtimeUs };

@@ -13,7 +13,7 @@ import {
   type Timestamp,
   type View,
 } from '@kimberlite/base';
-import type { ClientReply, Message } from '@kimberlite/vsr';
+import { type ClientReply, type Message, reportsMax } from '@kimberlite/vsr';
 import fc from 'fast-check';
 import type { ClientMessage, ServerMessage } from '../src/index.ts';
 
@@ -26,7 +26,8 @@ const view = as<View>(natural);
 const op = as<Op>(natural);
 const id = as<Checksum>(hex);
 const timestamp = as<Timestamp>(natural);
-const report = fc.option(fc.record({ op, hash: hex }));
+const stateReport = fc.record({ op, hash: hex, sessions: id });
+const report = fc.option(stateReport);
 const nonce = fc.string({ maxLength: 60, unit: 'grapheme' }).filter((text) => Buffer.byteLength(text) <= 255);
 const bytes = fc.uint8Array({ maxLength: 300 });
 
@@ -81,7 +82,13 @@ export const peerMessage: fc.Arbitrary<Message> = fc.oneof(
     checkpoint: checkpointMark,
     report,
   }),
-  fc.record({ type: of('ping'), from, sentAtUs: natural }),
+  fc.record({
+    type: of('ping'),
+    from,
+    sentAtUs: natural,
+    reports: fc.array(stateReport, { maxLength: reportsMax }),
+    checkpoint: checkpointMark,
+  }),
   fc.record({ type: of('pong'), from, sentAtUs: natural, realtimeUs: natural }),
   fc.record({ type: of('start-view-change'), from, view }),
   fc.record({
@@ -223,6 +230,16 @@ export const serverMessage: fc.Arbitrary<ServerMessage> = fc.oneof(
       version: text,
       clockOffsetUs: fc.option(fc.integer()),
       diskUsedBytes: natural,
+      divergence: fc.option(
+        fc.record({
+          cause: fc.constantFrom('state' as const, 'memory' as const, 'no-majority' as const),
+          op: natural,
+          own: text,
+          majority: hex,
+          progress: fc.constantFrom('standing-still' as const, 'replaying' as const),
+          untilOp: natural,
+        }),
+      ),
       members,
     }),
   }),

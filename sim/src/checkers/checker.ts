@@ -2,6 +2,7 @@ import type { Checksum, ClusterId, Hasher, PrepareHeader } from '@kimberlite/bas
 import type { KernelState } from '@kimberlite/kernel';
 import type { Applied, AppliedRequest, Effect, Membership, Message, Replica } from '@kimberlite/vsr';
 import type { ClientMessage, ServerMessage } from '@kimberlite/wire';
+import type { Flips } from '../flips.ts';
 import type { Call, History } from '../history.ts';
 import type { HeaderClaim, Platter, SegmentRecord } from './platters.ts';
 
@@ -34,7 +35,8 @@ export type CheckerName =
   | 'pipeline-bound'
   | 'effects'
   | 'replay'
-  | 'performance';
+  | 'performance'
+  | 'divergence';
 
 export type FailureKind =
   | CheckerName
@@ -105,6 +107,14 @@ export interface World {
   readonly platter: (replica: number) => Platter;
   /** The latest superblock that was synced, read off the replica's disk. */
   readonly superblock: (replica: number) => SuperblockView;
+  /** Whose memory was changed, and is not known to be good again: what these execute is not judged. */
+  readonly flips: Flips;
+}
+
+/** A line of a replica's own log. */
+export interface JournalLine {
+  readonly message: string;
+  readonly fields: Readonly<Record<string, unknown>>;
 }
 
 /** Looks at a run from one side. Each hook is called for everything of its kind, by every replica. */
@@ -143,6 +153,9 @@ export interface Checker {
   readonly asked?: (replica: number, connection: number, messages: readonly ClientMessage[]) => void;
   /** A frame to a client is about to leave. */
   readonly told?: (replica: number, connection: number, messages: readonly ServerMessage[]) => void;
+  /** The same of a replica whose memory was changed: nobody hears it. */
+  readonly muted?: (replica: number, messages: readonly ServerMessage[]) => void;
+  readonly journaled?: (replica: number, line: JournalLine) => void;
   readonly returned?: (call: Call) => void;
   readonly ended?: (ending: Ending) => void;
 }

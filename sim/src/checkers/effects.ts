@@ -68,6 +68,13 @@ export function effects(world: World, groups: Groups, commits: Commits, fail: Fa
       if (last?.op === op) last.lists.push(applied.effects);
       else list.push({ op, lists: [applied.effects] });
     },
+    restored: (replica) => {
+      // It makes its state anew: ops that it has handed on come again, and are called replayed.
+      if (!world.flips.has(replica)) return;
+      lastOp[replica] = 0;
+      owed[replica] = [];
+      bootedAt[replica] = { onDisk: bootedAt[replica]?.onDisk ?? 0, committed: commits.highest };
+    },
     handedOn: onHandedOn,
     told: (replica, _connection, messages) => {
       const backup = asBackup[replica];

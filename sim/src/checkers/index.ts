@@ -3,6 +3,7 @@ import { calls, watchPlaces } from './calls.ts';
 import type { Checker, Fail, World } from './checker.ts';
 import { linearizability } from './client-checkers.ts';
 import { Commits } from './commits.ts';
+import { divergence } from './divergence.ts';
 import { effects } from './effects.ts';
 import { epochs } from './epochs.ts';
 import { Groups } from './groups.ts';
@@ -35,7 +36,7 @@ export function createCheckers(world: World, fail: Fail): readonly Checker[] {
   const prepares = new Prepares(world, groups, fail);
   const operations = operationsOnce();
   const commits = new Commits(world, groups, disks, prepares, fail);
-  const ledger = new Ledger(fail);
+  const ledger = new Ledger(world.flips, fail);
   const places = watchPlaces(ledger);
   const asked = watchAsked();
   const requests = new Requests(asked, prepares, commits, ledger, fail);
@@ -63,7 +64,8 @@ export function createCheckers(world: World, fail: Fail): readonly Checker[] {
     readOrder(asked, requests, fail),
     asked.checker,
     replies(world, groups, asked, commits, ledger, requests, fail),
-    stateReports(ledger, fail),
+    stateReports(world.flips, ledger, fail),
+    divergence(world, fail),
     calls(ledger, places, fail),
     logOrder(ledger, places, operations, fail),
     issueOrder(fail),

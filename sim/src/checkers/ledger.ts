@@ -2,6 +2,7 @@ import { bytesEqual, stateHashInterval } from '@kimberlite/base';
 import { type KernelState, type Outcome, stateHash } from '@kimberlite/kernel';
 import type { AppliedRequest } from '@kimberlite/vsr';
 import { decodeCommands, decodeOutcomes } from '@kimberlite/wire';
+import type { Flips } from '../flips.ts';
 import type { Checker, Execution, Fail } from './checker.ts';
 
 /** One executed request, as the first replica that came to it executed it. */
@@ -69,14 +70,18 @@ function entryOf({ replica, request, applied }: Execution, index: number, before
 export class Ledger {
   readonly checker: Checker;
   readonly entries: LedgerEntry[] = [];
+  private readonly flips: Flips;
   private readonly fail: Fail;
   private readonly atPosition: LedgerEntry[] = [];
   private readonly firstOf = new Map<number, number>();
   private readonly listeners: ((entry: LedgerEntry) => void)[] = [];
+  /** What the one whose memory was changed executed last, before anybody else came to it. */
+  private ahead: { readonly at: number; readonly execution: Execution } | null = null;
   /** Entries that each replica has executed in this boot. */
   private readonly cursors: number[] = [];
 
-  constructor(fail: Fail) {
+  constructor(flips: Flips, fail: Fail) {
+    this.flips = flips;
     this.fail = fail;
     this.checker = {
       name: 'state-hash',
@@ -120,17 +125,30 @@ export class Ledger {
   private onExecuted(execution: Execution): void {
     const at = this.cursors[execution.replica] ?? 0;
     this.cursors[execution.replica] = at + 1;
+    // What it makes of it is no measure; the others will come to it.
     const entry = this.entries[at];
+    if (this.flips.has(execution.replica)) {
+      this.ahead = entry === undefined ? { at, execution } : null;
+      if (entry === undefined) this.flips.executed(execution.replica, false);
+      else this.compareFlipped(execution, entry);
+      return;
+    }
     if (entry === undefined) this.write(execution);
     else this.compare(execution, entry);
+  }
+
+  private compareFlipped({ replica, request, applied }: Execution, entry: LedgerEntry): void {
+    const isLike = sameRequest(entry.request, request) && sameState(applied.state, entry);
+    this.flips.executed(replica, isLike && bytesEqual(applied.reply, entry.reply));
   }
 
   /** A checkpoint holds what everybody came to at its op, and the replica goes on from there. */
   private onRestored(replica: number, state: KernelState): void {
     const entry = state.position === 0 ? undefined : this.atPosition[state.position];
     this.cursors[replica] = entry === undefined ? 0 : entry.index + 1;
-    if (state.position === 0) return;
-    if (entry?.positionAfter === state.position && sameState(state, entry)) return;
+    const isSame = state.position === 0 || (entry?.positionAfter === state.position && sameState(state, entry));
+    if (isSame) return this.flips.restored(replica);
+    if (this.flips.has(replica)) return this.flips.restoredWrong(replica);
     this.fail(
       'state-hash',
       `replica ${replica} goes on from a checkpoint at ${state.position}, and nobody had that state`,
@@ -152,6 +170,10 @@ export class Ledger {
     if (!this.firstOf.has(op)) this.firstOf.set(op, entry.index);
     for (let position = entry.position; position <= entry.positionAfter; position++) atPosition[position] = entry;
     for (const listener of this.listeners) listener(entry);
+    const { ahead } = this;
+    if (ahead === null || ahead.at !== entry.index) return;
+    this.ahead = null;
+    if (this.flips.has(ahead.execution.replica)) this.compareFlipped(ahead.execution, entry);
   }
 
   private compare({ replica, request, applied }: Execution, entry: LedgerEntry): void {

@@ -3,7 +3,7 @@ import type { StateMachine } from '@kimberlite/vsr';
 import type { Codec, ServerMessage } from '@kimberlite/wire';
 import type { Call } from '../history.ts';
 import type { CrashableDisk } from '../machine.ts';
-import type { ApplyEffects, Checker, Ending, MessageType, SuperblockView, World } from './checker.ts';
+import type { ApplyEffects, Checker, Ending, JournalLine, MessageType, SuperblockView, World } from './checker.ts';
 import { eachHeaderRecord, eachRecord } from './platters.ts';
 import { emptySuperblock, type WatchableDisk, watchDisk } from './superblocks.ts';
 
@@ -36,6 +36,8 @@ function listenersOf(checkers: readonly Checker[]): Listeners {
     handedOn: of('handedOn'),
     asked: of('asked'),
     told: of('told'),
+    muted: of('muted'),
+    journaled: of('journaled'),
     returned: of('returned'),
     ended: of('ended'),
   };
@@ -186,8 +188,11 @@ export class Observer {
 
   /** The replica's state, at the end of a turn or just before it is changed. */
   looksAt(replica: number, state: KernelState): void {
-    if (this.decoded[replica] !== state) return;
-    this.decoded[replica] = undefined;
+    // The first state of all is gone on from too: after a boot, or where there never was a checkpoint.
+    const isDecoded = this.decoded[replica] === state;
+    if (!isDecoded && state.position > 0) return;
+    // One that waits to be gone on from still waits.
+    if (isDecoded) this.decoded[replica] = undefined;
     for (const listener of this.listeners.restored) listener(replica, state);
   }
 
@@ -211,6 +216,17 @@ export class Observer {
     const messages = this.telling;
     this.telling = [];
     for (const listener of this.listeners.told) listener(replica, connection, messages);
+  }
+
+  /** The same of a frame that is not to arrive. */
+  clientMuted(replica: number): void {
+    const messages = this.telling;
+    this.telling = [];
+    for (const listener of this.listeners.muted) listener(replica, messages);
+  }
+
+  journaled(replica: number, line: JournalLine): void {
+    for (const listener of this.listeners.journaled) listener(replica, line);
   }
 
   handedOn(replica: number, effects: ApplyEffects): void {

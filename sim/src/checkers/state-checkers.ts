@@ -1,6 +1,7 @@
 import { bytesEqual } from '@kimberlite/base';
 import type { KernelState } from '@kimberlite/kernel';
 import type { Replica, StateReport } from '@kimberlite/vsr';
+import type { Flips } from '../flips.ts';
 import type { Checker, Fail, World } from './checker.ts';
 import { coveredBy } from './checkpoints.ts';
 import { type Commits, replicationQuorumOf } from './commits.ts';
@@ -11,7 +12,7 @@ import type { Prepares } from './prepares.ts';
 import type { LoggedSession, Requests } from './requests.ts';
 
 /** The state hashes that replicas report to each other are those of the ledger, and one per op. */
-export function stateReports(ledger: Ledger, fail: Fail): Checker {
+export function stateReports(flips: Flips, ledger: Ledger, fail: Fail): Checker {
   const reported = new Map<number, string>();
   const check = (replica: number, { op, hash }: StateReport): void => {
     const known = reported.get(op);
@@ -33,7 +34,7 @@ export function stateReports(ledger: Ledger, fail: Fail): Checker {
     sent: (replica, message) => {
       const { type } = message;
       if (type !== 'heartbeat' && type !== 'heartbeat-ok' && type !== 'prepare-ok') return;
-      if (message.report !== null) check(replica, message.report);
+      if (message.report !== null && !flips.has(replica)) check(replica, message.report);
     },
   };
 }

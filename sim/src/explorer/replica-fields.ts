@@ -194,6 +194,9 @@ export const fieldRules: { readonly [Field in keyof Subject]-?: FieldRule } = {
     r.replayUntil = 0;
   }),
   report: state,
+  divergence: same('no world has so many ops that a state is reported, and none has checkpoints'),
+  auditor: same('the state machine of the worlds has none'),
+  auditCursor: same('without an auditor nothing is looked through'),
   now: reset('time', (r) => {
     r.now = stillUs;
   }),

@@ -1,3 +1,4 @@
+import type { FlipPart } from './flip-state.ts';
 import type { FileTarget } from './kinds.ts';
 
 /** One direction between two replicas. */
@@ -149,6 +150,14 @@ export type FaultAction =
       readonly kind: 'change-members';
       readonly joins: number | null;
       readonly leaves: number | null;
+    }
+  /** One value of that part of the replica's state changes in memory. `pick` says which. */
+  | {
+      readonly atUs: number;
+      readonly kind: 'flip-state';
+      readonly replica: number;
+      readonly part: FlipPart;
+      readonly pick: number;
     }
   | {
       readonly atUs: number;

@@ -22,6 +22,7 @@ import {
   setClock,
 } from './apply-process.ts';
 import { changeMembers } from './membership.ts';
+import { flipState } from './flip-state.ts';
 import { loseMachine } from './replacement.ts';
 import type { ActionEffect, FaultWorld } from './world.ts';
 
@@ -91,6 +92,8 @@ export function applyAction(world: FaultWorld, action: FaultAction): ActionEffec
       return loseMachine(world, action.replica);
     case 'change-members':
       return changeMembers(world, action);
+    case 'flip-state':
+      return flipState(world, action);
     case 'client-crash':
     case 'slow-reader':
     case 'client-cut':

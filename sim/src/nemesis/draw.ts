@@ -6,6 +6,7 @@ import type { FaultAction, Outage } from './action.ts';
 import type { Atlas } from './atlas.ts';
 import { type DamageKind, drawDamage, drawOp } from './draw-disk.ts';
 import { drawChange } from './draw-change.ts';
+import { flipParts } from './flip-state.ts';
 import { drawLinks, type LinkShape } from './draw-links.ts';
 import { type FaultKind, faultKinds, faultTraits, type FileTarget, isAmbient } from './kinds.ts';
 
@@ -147,6 +148,10 @@ export class FaultDraws {
         return drawChange(this.cluster, this.atlas, random, atUs);
       case 'lose-machine':
         return this.onWeak((weak) => [{ kind, atUs, replica: weak }]);
+      case 'flip-state':
+        return this.onWeak((weak) => [
+          { kind, atUs, replica: weak, part: randomPick(random, flipParts), pick: randomInt(random, 0, 1_000) },
+        ]);
       case 'client-crash':
       case 'slow-reader':
         return [{ kind, atUs, client: this.client(), forUs }];

@@ -7,6 +7,8 @@ export const faultKinds = [
   'replay',
   'slow-network',
   'narrow-network',
+  // Memory.
+  'flip-state',
   // What strikes links now and then.
   'partition',
   'isolate',
@@ -117,6 +119,7 @@ export const faultTraits: Readonly<Record<FaultKind, Traits>> = {
   'lost-write': weak,
   'superblock-astray': weak,
   'lose-machine': { ...weak, weight: 0.5 },
+  'flip-state': weak,
   'client-crash': {},
   'client-cut': {},
   'slow-reader': {},

@@ -72,6 +72,7 @@ export class Nemesis {
       traps: (replica) => this.trapsOf(replica),
       excuses: (replica) => (this.excuses[replica] ??= new Set()),
       later: (us, then) => void cluster.scheduler.after(us, () => this.on && then()),
+      isLeftBroken: (replica) => plan.broken.some((broken) => broken.replica === replica),
       struck: (kind) => this.count(kind),
     };
     // From the first frame on, or there would be none of the first view.

@@ -21,6 +21,7 @@ export function loseMachine({ cluster, atlas }: FaultWorld, replica: number): Ac
   cluster.crash(replica);
   machine.disk.wipe();
   cluster.lost.add(replica);
+  cluster.flips.wiped(replica);
   new Operator(cluster, replica).ask();
   return 'struck';
 }

@@ -18,6 +18,8 @@ export interface FaultWorld {
   readonly later: (us: number, then: () => void) => void;
   /** Asked when the process gives up: all of them, and each may see to it that it starts again. */
   readonly excuses: (replica: number) => Set<Excuse>;
+  /** It stays broken when the faults stop for the others. */
+  readonly isLeftBroken: (replica: number) => boolean;
   /** A fault that lay in wait has struck. */
   readonly struck: (kind: FaultKind) => void;
 }

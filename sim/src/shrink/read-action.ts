@@ -1,5 +1,6 @@
 import { err, type Result } from '@kimberlite/base';
 import type { FaultAction, Outage } from '../nemesis/action.ts';
+import { flipParts } from '../nemesis/flip-state.ts';
 import { isObject, listOf, nullOr, number, objectOf, oneOf, pairOf, type Shape, text, whole } from './json-shape.ts';
 
 /** Links, crashes and the like in one action: far more than any cluster has. */
@@ -72,6 +73,7 @@ const fields: {
     'rude-client': { replica: whole },
     'lose-machine': { replica: whole },
     'change-members': { joins: nullOr(whole), leaves: nullOr(whole) },
+    'flip-state': { replica: whole, part: oneOf(flipParts), pick: whole },
     flood: { replica: whole, sessions: whole, leadUs: whole },
     'session-flood': { replica: whole, sessions: whole },
     exceed: {},

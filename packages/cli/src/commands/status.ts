@@ -1,4 +1,5 @@
 import { clusterStatus } from '@kimberlite/client';
+import { describeDivergence } from '@kimberlite/wire';
 import type { Command } from 'commander';
 import { type ClusterOptions, type Context, endpointsOf, examples, printJson, withCluster } from '../context.ts';
 import { fail } from '../failure.ts';
@@ -108,6 +109,10 @@ export function printStatus(terminal: Terminal, document: StatusDocument): void 
       document.replicas.map((row) => cells(terminal, row)),
     ),
   );
+  for (const row of document.replicas) {
+    if (!row.reachable || row.divergence === null) continue;
+    line(terminal.out, colors.red(`Replica ${row.replica} is quarantined: ${describeDivergence(row.divergence)}.`));
+  }
   if (document.primary === null) {
     line(terminal.out, colors.red('No primary now: writes wait until a majority of the nodes has agreed on one.'));
   } else if (document.canLose === 0) {
