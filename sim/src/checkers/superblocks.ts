@@ -49,6 +49,8 @@ export function readSuperblock(copy: Uint8Array): SuperblockView | null {
   // Whether it began without a memory.
   reader.u8();
   const checkpoints = readCheckpoints(reader);
+  // The op of a quarantine, which nothing here judges by.
+  if (reader.remaining > 0) reader.u64();
   const membership = view < viewsPerEpoch ? null : groupIn(reader);
   return reader.failed ? null : { view, logView, commit, checkpoint, suffix, incarnation, checkpoints, membership };
 }
