@@ -24,6 +24,7 @@ const clientCodes: ReadonlySet<string> = new Set([
   'Timeout',
   'Aborted',
   'Overloaded',
+  'DiskFull',
   'SessionEvicted',
   'Closed',
   'RequestTooLarge',

@@ -151,6 +151,7 @@ export class OneNodeServer {
       version: '0',
       clockOffsetUs: null,
       diskUsedBytes: 0,
+      diskRoom: 'enough',
       members: [...members, { replica: 1 as ReplicaId, endpoint: 'ws://127.0.0.1:1', adminUrl: null }],
     } as const;
     return { type: 'status', row };

@@ -33,7 +33,6 @@ import {
   settledView,
   type StateMachine,
   step,
-  type TimerName,
   type Timing,
 } from '@kimberlite/vsr';
 import type {
@@ -46,7 +45,8 @@ import type {
   WireErrorCode,
 } from '@kimberlite/wire';
 import { Connections } from './connections.ts';
-import type { ConnectionId, Ports } from './ports.ts';
+import type { ConnectionId, HostTimer, Ports } from './ports.ts';
+import { RoomWatch } from './room-watch.ts';
 import { statusRow } from './status-row.ts';
 
 export interface HostOptions<State> {
@@ -84,6 +84,13 @@ export interface ShellStatus {
   readonly version: string;
 }
 
+/** What the log says of its disk. */
+export interface DiskStatus {
+  readonly diskUsedBytes: number;
+  /** little: the next file of the log cannot be made. none: writes wait for it. */
+  readonly diskRoom: 'enough' | 'little' | 'none';
+}
+
 export type Replaced = Extract<Effect, { readonly type: 'member-replaced' }>['result'];
 
 export type MembersChanged = Extract<Effect, { readonly type: 'members-changed' }>['result'];
@@ -117,6 +124,7 @@ export class Host<State> {
   private readonly options: HostOptions<State>;
   private readonly ports: Ports;
   private readonly connections = new Connections();
+  private readonly room: RoomWatch;
   private replica: Replica<State> | undefined;
   private log: Log | undefined;
   private readonly queue: Event[] = [];
@@ -140,6 +148,7 @@ export class Host<State> {
   constructor(options: HostOptions<State>) {
     this.options = options;
     this.ports = options.ports;
+    this.room = new RoomWatch(options.ports, () => this.log);
   }
 
   /** Opens the log and boots the replica. `opened` is called once the replica runs; a failure goes to `ports.fatal`. */
@@ -149,7 +158,12 @@ export class Host<State> {
     const { cluster, replica, hasher, crc32 } = this.options;
     const { disk, mark } = this.ports;
     const listener = mark === undefined ? {} : { mark };
-    openLog({ disk, hasher, crc32, cluster, replica, onFatal: (error) => this.fail(error), ...listener }, (result) => {
+    const onFatal = (error: Error): void => this.fail(error);
+    const onFull = (full: boolean): void => {
+      this.room.changed(full);
+      this.post({ type: 'disk-full', full });
+    };
+    openLog({ disk, hasher, crc32, cluster, replica, onFatal, onFull, ...listener }, (result) => {
       if (this.phase !== 'opening') return;
       if (!result.ok) return this.fail(new Error(result.error.message));
       this.boot(result.value);
@@ -176,6 +190,7 @@ export class Host<State> {
     }
     const incarnation = this.options.codec.peerIncarnation(frame);
     if ('view' in message.value) this.ports.network.heard?.(from, incarnation, message.value.view);
+    if (!this.room.takes(message.value.type)) return;
     this.post({ type: 'message', message: message.value, incarnation });
   }
 
@@ -200,8 +215,9 @@ export class Host<State> {
     }
   }
 
-  timerFired(timer: TimerName): void {
-    this.post({ type: 'timer', timer });
+  timerFired(timer: HostTimer): void {
+    if (timer === 'space') this.room.look();
+    else this.post({ type: 'timer', timer });
   }
 
   /**
@@ -243,9 +259,17 @@ export class Host<State> {
   }
 
   /** Undefined until the replica has booted. */
-  status(): (ReplicaStatus & { readonly diskUsedBytes: number }) | undefined {
+  status(): (ReplicaStatus & DiskStatus) | undefined {
     if (this.replica === undefined) return undefined;
-    return { ...replicaStatus(this.replica), diskUsedBytes: this.log?.usedBytes() ?? 0 };
+    return { ...replicaStatus(this.replica), ...this.diskStatus() };
+  }
+
+  private diskStatus(): DiskStatus {
+    const { log } = this;
+    return {
+      diskUsedBytes: log?.usedBytes() ?? 0,
+      diskRoom: log === undefined || !log.isLowOnSpace() ? 'enough' : log.isFull() ? 'none' : 'little',
+    };
   }
 
   /** The replica's state, to be looked at and never touched: the simulator's checkers judge by it. */
@@ -261,7 +285,7 @@ export class Host<State> {
   /** What `status` prints for this replica; complete also before it has booted. */
   statusRow(): StatusRow {
     const status = this.replica === undefined ? undefined : replicaStatus(this.replica);
-    return statusRow(status, this.log?.usedBytes() ?? 0, this.group(), this.options);
+    return statusRow(status, this.diskStatus(), this.group(), this.options);
   }
 
   /** Hands over, refuses new work, syncs and closes the log. Safe to call more than once. */

@@ -17,6 +17,8 @@ export const logMarks = [
   // Appending.
   'append-waits-for-file',
   'low-on-space',
+  'log-full',
+  'log-goes-on',
   'prepare-there-already',
   'headers-of-one-op-kept-apart',
   'read-found-damage',

@@ -53,6 +53,8 @@ export class GroupCommit {
   private known = 0;
   /** How many appends of each op are not over, their header records included. */
   private readonly pending = new Map<number, number>();
+  /** Of bodies that wait or are being written. */
+  private bytesWaiting = 0;
   private bodiesBusy = false;
   private headersBusy = false;
   private stopped = false;
@@ -69,7 +71,25 @@ export class GroupCommit {
     const place = index.holds(op, id) ? index.place(op) : null;
     if (place !== null) return this.confirm(op, place, done);
     this.bodies.push({ prepare, done });
+    this.bytesWaiting += prepare.bytes.length;
     this.pump();
+  }
+
+  /** What waits to be written below `op` ends unwritten: the log is about to begin above it. */
+  dropWaiting(op: number): void {
+    const dropped = this.bodies.filter(({ prepare }) => prepare.header.op < op);
+    if (dropped.length === 0) return;
+    this.bodies = this.bodies.filter(({ prepare }) => prepare.header.op >= op);
+    for (const { prepare, done } of dropped) {
+      this.bytesWaiting -= prepare.bytes.length;
+      this.settle(prepare.header.op);
+      done();
+    }
+  }
+
+  /** Bytes of prepares that are not on the disk yet. */
+  waitingBytes(): number {
+    return this.bytesWaiting;
   }
 
   /** The lowest op that something is being written for, or waits to be. */
@@ -114,7 +134,9 @@ export class GroupCommit {
     if (!this.bodiesBusy && this.bodies.length > 0) this.writeBodies();
     if (!this.headersBusy && this.headers.length > 0) this.writeHeaders();
     const busy = this.bodiesBusy || this.headersBusy || this.known > 0;
-    const idle = !busy && this.bodies.length === 0 && this.headers.length === 0;
+    // What waits for room when the log is closed was promised to nobody.
+    const waits = this.bodies.length > 0 && !this.options.files.isFull;
+    const idle = !busy && !waits && this.headers.length === 0;
     if (idle && this.onIdle !== null) {
       const done = this.onIdle;
       this.onIdle = null;
@@ -163,6 +185,7 @@ export class GroupCommit {
   private completeBodies(group: readonly (Placed & Append)[]): void {
     this.bodiesBusy = false;
     for (const { prepare, place } of group) {
+      this.bytesWaiting -= prepare.bytes.length;
       this.options.index.set(prepare.header.op, place, prepare.header.id);
       this.headers.push({ prepare, place });
     }

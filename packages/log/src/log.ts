@@ -1,4 +1,12 @@
-import { assert, type CheckpointRef, type Checksum, type Op, type Prepare, type PrepareHeader } from '@kimberlite/base';
+import {
+  assert,
+  type CheckpointRef,
+  type Checksum,
+  type Op,
+  type Prepare,
+  type PrepareHeader,
+  unreachable,
+} from '@kimberlite/base';
 import type { MarkPort } from './coverage.ts';
 import type { Disk, DiskError } from './disk.ts';
 import { CheckpointFiles } from './checkpoint-files.ts';
@@ -63,6 +71,12 @@ export interface Log {
   readonly usedBytes: () => number;
   /** True when there was no space to make the next file ahead of need: appends go on until the current one is full. */
   readonly isLowOnSpace: () => boolean;
+  /** True while an append waits for room. It completes when there is some; reads and what is in place go on. */
+  readonly isFull: () => boolean;
+  /** Looks for room again now. Without it that happens only when files of the log itself have gone. */
+  readonly tryAgain: () => void;
+  /** Bytes of prepares that were appended and are not on the disk yet: whoever appends more than it takes holds them in memory. */
+  readonly waitingBytes: () => number;
   /** Waits for what is under way. No call may follow. */
   readonly close: (done: () => void) => void;
 }
@@ -77,7 +91,28 @@ export interface OpenLogOptions extends MarkPort {
   readonly existing: FileAllocatorOptions['existing'];
   /** Checkpoint files and their sizes. */
   readonly checkpoints: ReadonlyMap<string, number>;
+  /** Appends wait for room; or go on again. */
+  readonly onFull?: (full: boolean) => void;
   readonly onFatal: (error: Error) => void;
+}
+
+/** What a person has to do about a failed write or sync. What was acknowledged is on the other replicas as well. */
+function afterFailure(code: DiskError['code']): string {
+  const lost = 'If the directory cannot be read any more, this replica is lost: see `kimberlite recover`.';
+  switch (code) {
+    case 'read-only':
+      return `The file system takes no writes; most are mounted read-only after an error of the device. Look at the kernel's log, repair or replace the disk, and start this node again. ${lost}`;
+    case 'no-space':
+      return 'There was no room to change a file in place, as on a copy-on-write file system. Make room, and start this node again.';
+    case 'io':
+      return `What the disk holds now is unknown, so this node stops rather than try again. Look at the kernel's log, replace a disk that fails, and start this node again: what is damaged is repaired from the others. ${lost}`;
+    case 'missing':
+    case 'exists':
+    case 'short':
+      return `A file of the data directory was removed, added or cut off under the running node. Find out by whom. ${lost}`;
+    default:
+      return unreachable(code);
+  }
 }
 
 export class OpenLog implements Log {
@@ -97,7 +132,14 @@ export class OpenLog implements Log {
     this.options = options;
     const { geometry } = options.superblock;
     const onFailure = (error: DiskError): void => this.fail(error);
-    this.files = new FileAllocator({ ...options, geometry, onReady: () => this.commit.pump(), onFailure });
+    this.files = new FileAllocator({
+      ...options,
+      geometry,
+      reserveBytes: () => this.checkpoints.reserveBytes(),
+      onReady: () => this.commit.pump(),
+      onFull: (full) => options.onFull?.(full),
+      onFailure,
+    });
     this.commit = new GroupCommit({ ...options, geometry, files: this.files, onFailure });
     this.superblock = new SuperblockWrites({ ...options, onFailure });
     this.checkpoints = new CheckpointFiles({ ...options, found: options.checkpoints });
@@ -114,7 +156,8 @@ export class OpenLog implements Log {
     this.state = 'dead';
     for (const part of [this.commit, this.files, this.superblock, this.writer, this.receiver, this.trimming])
       part.stop();
-    this.options.onFatal(new Error(`The disk failed (${error.code}, ${error.file}): ${error.message}`));
+    const what = `The disk failed (${error.code}, ${error.file}): ${error.message}`;
+    this.options.onFatal(new Error(`${what}. ${afterFailure(error.code)}`));
   }
 
   /** Asks the disk for something small, so that an answer that is known already comes after the call has returned. */
@@ -212,6 +255,18 @@ export class OpenLog implements Log {
 
   isLowOnSpace(): boolean {
     return this.files.lowOnSpace;
+  }
+
+  isFull(): boolean {
+    return this.files.isFull;
+  }
+
+  tryAgain(): void {
+    if (this.state === 'open') this.files.freed();
+  }
+
+  waitingBytes(): number {
+    return this.commit.waitingBytes();
   }
 
   close(done: () => void): void {

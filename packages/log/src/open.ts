@@ -30,6 +30,8 @@ export interface OpenOptions extends LogIdentity, MarkPort {
   readonly disk: Disk;
   /** Called at most once; nothing completes afterwards. */
   readonly onFatal: (error: Error) => void;
+  /** Appends wait for room on the disk (true); or go on again. */
+  readonly onFull?: (full: boolean) => void;
 }
 
 export interface OpenedLog {

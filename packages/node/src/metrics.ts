@@ -12,6 +12,7 @@ export interface ReplicaFigures {
   readonly checkpoint: number;
   readonly clockOffsetUs: number | null;
   readonly diskUsedBytes: number;
+  readonly diskRoom: 'enough' | 'little' | 'none';
 }
 
 const statuses = ['normal', 'view-change', 'recovering', 'recovering-head', 'quarantined'] as const;
@@ -90,6 +91,8 @@ export class NodeMetrics implements Metrics {
         gauge('replica_applied_op', figures.applied);
         gauge('replica_checkpoint_op', figures.checkpoint);
         gauge('disk_used_bytes', figures.diskUsedBytes);
+        gauge('disk_low', figures.diskRoom === 'enough' ? 0 : 1);
+        gauge('disk_full', figures.diskRoom === 'none' ? 1 : 0);
         if (figures.clockOffsetUs !== null) gauge('clock_offset_seconds', figures.clockOffsetUs / 1_000_000);
       },
     });
@@ -132,6 +135,8 @@ const replicaHelp: Readonly<Record<string, string>> = {
   replica_applied_op: 'highest op the state machine has executed',
   replica_checkpoint_op: 'op of the newest durable checkpoint',
   disk_used_bytes: 'bytes the log takes up in the data directory',
+  disk_low: '1 while the next file of the log cannot be made for want of space',
+  disk_full: '1 while writes wait for space, and are refused to clients if this replica is the primary',
 };
 
 const otherHelp: Readonly<Record<string, string>> = {
@@ -149,6 +154,7 @@ const otherHelp: Readonly<Record<string, string>> = {
   client_refusals_total: 'client connections refused or closed by this node, by reason',
   peer_frames_bad_total: 'frames from replicas that were damaged or not what they claimed',
   client_frames_bad_total: 'frames from clients that were damaged or not what they claimed',
+  prepares_dropped_total: 'prepares of peers dropped because the disk does not keep up with them',
   ops_applied_total: 'ops the state machine has executed since the start, replayed ones included',
   alerts_total: 'alerts that committed commands asked for',
 };

@@ -37,6 +37,7 @@ const row: StatusRow = {
   version: '0.1.0',
   clockOffsetUs: null,
   diskUsedBytes: 0,
+  diskRoom: 'enough',
   members: [],
 };
 

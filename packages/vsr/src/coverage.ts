@@ -40,6 +40,8 @@ export const replicaMarks = [
   'heard-again',
   'primary-stuck-forfeits',
   'commit-learnt-from-a-backup',
+  'disk-full-refused',
+  'slow-disk-hands-over',
   'inherited-requests-indexed',
   'clock-outvoted',
   'clock-unsynchronized',

@@ -66,6 +66,8 @@ export type Event =
       readonly part: number;
       readonly stored: boolean;
     }
+  /** Writes to the log wait for room on the disk; or go on again. */
+  | { readonly type: 'disk-full'; readonly full: boolean }
   /** The operator vouches that the machine of that replica is gone for good. Answered by `member-replaced`. */
   | { readonly type: 'replace-member'; readonly replica: number; readonly ticket: number }
   /** The operator wants another group. Answered by `members-changed`. */

@@ -2,6 +2,7 @@ import { assert, op as toOp, pipelineMax, view as toView } from '@kimberlite/bas
 import { noteStable, report, reportedMark } from './checkpoint.ts';
 import { clockVerdict } from './clock.ts';
 import { commitByAcks, commitByBackup, commitByMessage, countAck } from './commit.ts';
+import { handOverIfDiskLags } from './disk-trouble.ts';
 import { acknowledge, takeBody } from './log-writes.ts';
 import type { HeartbeatMessage, HeartbeatOkMessage, PrepareMessage, PrepareOkMessage } from './message.ts';
 import { prepareMessage, startPrepares } from './pipeline.ts';
@@ -202,6 +203,7 @@ export function onHeartbeatTimer<S>(r: Replica<S>): void {
   if (!isNormalPrimary(r)) return;
   setTimer(r, 'heartbeat', r.timing.heartbeatMs);
   forfeitIfStuck(r);
+  if (isNormalPrimary(r)) handOverIfDiskLags(r);
   if (!isNormalPrimary(r)) return;
   sendHeartbeat(r);
   startRound(r);

@@ -214,6 +214,12 @@ export interface Replica<S> {
   /** Timers that are armed only while there is something to do. */
   armed: Set<string>;
 
+  /** An op that is committed and not durable here, and since when; null: none was seen. */
+  diskLag: { readonly op: number; readonly atUs: number } | null;
+
+  /** Writes to the log wait for room on the disk. */
+  diskFull: boolean;
+
   // Read confirmation (Table F), primary.
   nextRound: number;
   startedRound: number;
@@ -395,6 +401,8 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     waitingSinceUs: null,
     silent: false,
     progress: { applied: 0, atUs: 0 },
+    diskLag: null,
+    diskFull: false,
     armed: new Set(),
     nextRound: 1,
     startedRound: 0,

@@ -1,6 +1,7 @@
 import { replicasMax, unreachable } from '@kimberlite/base';
 import { onCheckpointTimer, onCheckpointWritten } from './checkpoint.ts';
 import { onPing, onPingTimer, onPong } from './clock.ts';
+import { onDiskFull } from './disk-trouble.ts';
 import type { Effect } from './effect.ts';
 import type { ClockReading, Event, TimerName } from './event.ts';
 import { checkInvariants } from './invariants.ts';
@@ -100,6 +101,8 @@ function onEvent<S>(r: Replica<S>, event: Event): void {
       return onCheckpointReceiving(r, event.checksum, event.missing);
     case 'checkpoint-part-stored':
       return onCheckpointPartStored(r, event.checksum, event.part, event.stored);
+    case 'disk-full':
+      return onDiskFull(r, event.full);
     case 'replace-member':
       return onReplaceMember(r, event.replica, event.ticket);
     case 'change-members':

@@ -55,6 +55,8 @@ export interface StatusRow {
   /** Microseconds this replica's wall clock is away from what a majority agrees on; null without agreement. */
   readonly clockOffsetUs: number | null;
   readonly diskUsedBytes: number;
+  /** Whether the log's next file can be made; `none`: writes wait for it. */
+  readonly diskRoom: 'enough' | 'little' | 'none';
   readonly members: readonly MemberAddress[];
 }
 

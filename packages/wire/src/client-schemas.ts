@@ -131,6 +131,7 @@ const statusRow = z.strictObject({
   version: text,
   clockOffsetUs: z.number().nullable(),
   diskUsedBytes: natural<number>(),
+  diskRoom: z.enum(['enough', 'little', 'none']),
   members,
 });
 
@@ -144,6 +145,7 @@ const refusalReasons = [
   'quarantined',
   'stopping',
   'unavailable',
+  'disk-full',
   'invalid',
 ] as const satisfies readonly RefusalReason[];
 

@@ -223,6 +223,7 @@ export const serverMessage: fc.Arbitrary<ServerMessage> = fc.oneof(
       version: text,
       clockOffsetUs: fc.option(fc.integer()),
       diskUsedBytes: natural,
+      diskRoom: fc.constantFrom('enough', 'little', 'none'),
       members,
     }),
   }),

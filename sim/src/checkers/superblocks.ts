@@ -163,6 +163,7 @@ export function watchDisk(disk: WatchableDisk, listener: DiskListener): Crashabl
         done(result);
       }),
     remove: (file, done) => disk.remove(file, done),
+    free: (done) => disk.free(done),
     wipe: () => {
       written = null;
       synced = null;
