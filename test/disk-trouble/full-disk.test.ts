@@ -118,7 +118,13 @@ describe.skipIf(skipped !== null)(title, () => {
     fill(disks[0] ?? '', 0);
     await trouble.cluster.signal(0, 'SIGKILL');
     trouble.cluster.start(0);
-    await until('it is back', async () => (await trouble.cluster.status(0))?.status === 'normal');
+    let last: unknown;
+    await until('it is back', async () => {
+      last = await trouble.cluster.status(0);
+      return (await trouble.cluster.status(0))?.status === 'normal';
+    }).catch((error: unknown) => {
+      throw new Error(`${String(error)}; last seen: ${JSON.stringify(last)}; ${logOf(trouble, 0).slice(-2000)}`);
+    });
     empty(disks[0] ?? '');
     for (let i = 0; i < 100; i++) expect(await write(trouble, next++ % 50, next)).toBeNull();
     await trouble.cluster.converged();

@@ -59,7 +59,7 @@ export async function write(
   value: number,
   options: { readonly bytes?: number; readonly timeoutMs?: number } = {},
 ): Promise<KimberliteError | null> {
-  const { bytes = 10_000, timeoutMs = 10_000 } = options;
+  const { bytes = 10_000, timeoutMs = 30_000 } = options;
   try {
     await rows(trouble).upsert({ id, value, text: 'x'.repeat(bytes) }, { timeoutMs });
     trouble.acknowledged.set(id, value);
