@@ -7,6 +7,7 @@ import {
   type Crc32,
   type Hasher,
   protocolVersion,
+  type RecoveredLog,
   type ReplicaId,
   type Result,
   unreachable,
@@ -47,6 +48,7 @@ import type {
 import { Connections } from './connections.ts';
 import type { ConnectionId, HostTimer, Ports } from './ports.ts';
 import { RoomWatch } from './room-watch.ts';
+import { type DamageStatus, scrubSecondsDefault, ScrubWatch } from './scrub-watch.ts';
 import { statusRow } from './status-row.ts';
 
 export interface HostOptions<State> {
@@ -63,6 +65,8 @@ export interface HostOptions<State> {
   /** 128 bits drawn anew at every boot, as hex. */
   readonly nonce: string;
   readonly timing?: Partial<Timing>;
+  /** The disk is read through once in that time, to find damage. Left out: a day. */
+  readonly scrubSeconds?: number;
   readonly ports: Ports;
   /** Where the members can be reached, as far as the shell has learnt. */
   readonly members: () => readonly MemberAddress[];
@@ -85,7 +89,7 @@ export interface ShellStatus {
 }
 
 /** What the log says of its disk. */
-export interface DiskStatus {
+export interface DiskStatus extends DamageStatus {
   readonly diskUsedBytes: number;
   /** little: the next file of the log cannot be made. none: writes wait for it. */
   readonly diskRoom: 'enough' | 'little' | 'none';
@@ -125,6 +129,7 @@ export class Host<State> {
   private readonly ports: Ports;
   private readonly connections = new Connections();
   private readonly room: RoomWatch;
+  private readonly scrub: ScrubWatch;
   private replica: Replica<State> | undefined;
   private log: Log | undefined;
   private readonly queue: Event[] = [];
@@ -148,7 +153,15 @@ export class Host<State> {
   constructor(options: HostOptions<State>) {
     this.options = options;
     this.ports = options.ports;
-    this.room = new RoomWatch(options.ports, () => this.log);
+    const log = (): Log | undefined => this.log;
+    this.room = new RoomWatch(options.ports, log);
+    this.scrub = new ScrubWatch({
+      ports: options.ports,
+      seconds: options.scrubSeconds ?? scrubSecondsDefault,
+      log,
+      checkpoints: () => this.replica?.durable.checkpoints ?? [],
+      post: (event) => this.post(event),
+    });
   }
 
   /** Opens the log and boots the replica. `opened` is called once the replica runs; a failure goes to `ports.fatal`. */
@@ -217,6 +230,7 @@ export class Host<State> {
 
   timerFired(timer: HostTimer): void {
     if (timer === 'space') this.room.look();
+    else if (timer === 'scrub') this.scrub.due();
     else this.post({ type: 'timer', timer });
   }
 
@@ -267,6 +281,7 @@ export class Host<State> {
   private diskStatus(): DiskStatus {
     const { log } = this;
     return {
+      ...this.scrub.status(),
       diskUsedBytes: log?.usedBytes() ?? 0,
       diskRoom: log === undefined || !log.isLowOnSpace() ? 'enough' : log.isFull() ? 'none' : 'little',
     };
@@ -295,6 +310,7 @@ export class Host<State> {
     if (this.phase === 'stopping') return;
     const wasRunning = this.phase === 'running';
     this.phase = 'stopping';
+    this.scrub.stop();
     if (wasRunning) this.post({ type: 'stop' });
     else this.finishStop();
   }
@@ -304,10 +320,11 @@ export class Host<State> {
     if (!durable.ok) return this.fail(new Error(`the superblock's payload cannot be read: ${durable.error}`));
     const { cluster, replica, replicaCount, hasher, seed, nonce, stateMachine, timing } = this.options;
     this.log = opened.log;
+    let recovered: RecoveredLog;
     try {
       const oldest = durable.value.checkpoints.at(-1)?.header;
       const base = oldest === undefined ? {} : { base: { op: oldest.op, id: oldest.id } };
-      const recovered = opened.recover({ ...durable.value, ...base, suffix: wantedIds(durable.value) });
+      recovered = opened.recover({ ...durable.value, ...base, suffix: wantedIds(durable.value) });
       this.replica = createReplica({
         cluster,
         replica,
@@ -334,6 +351,7 @@ export class Host<State> {
     }
     this.ports.network.meet?.(this.replica.group.addresses);
     this.post({ type: 'start' });
+    if (this.phase === 'opening') this.scrub.opened(opened.mended, recovered);
   }
 
   private onClientMessage(connection: ConnectionId, message: ClientMessage): void {
@@ -473,6 +491,7 @@ export class Host<State> {
     this.announceView(replica);
     this.announceSync(replica);
     this.announceLoading();
+    this.scrub.sawCheckpoints(replica.checkpointing.damaged);
   }
 
   /** A checkpoint of this replica that is being read; null: none is. Of `parts` so many are decoded. */
@@ -543,7 +562,10 @@ export class Host<State> {
         return timers.cancel(effect.timer);
       case 'write-to-log': {
         const { op, id } = effect.prepare.header;
-        return log.append(effect.prepare, () => this.post({ type: 'log-written', op, id }));
+        return log.append(effect.prepare, () => {
+          this.scrub.appended(op, id);
+          this.post({ type: 'log-written', op, id });
+        });
       }
       case 'flush-to-disk': {
         const { sequence, state } = effect;

@@ -27,8 +27,8 @@ export interface Clock {
   readonly read: () => ClockReading;
 }
 
-/** The replica's timers, and the host's own: `space` looks whether a full disk has room again. */
-export type HostTimer = TimerName | 'space';
+/** The replica's timers, and the host's own: `space` looks whether a full disk has room again, `scrub` reads on. */
+export type HostTimer = TimerName | 'space' | 'scrub';
 
 /** Calls the host's `timerFired(name)` once after the delay unless set again or cancelled. */
 export interface Timers {

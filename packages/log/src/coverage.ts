@@ -18,6 +18,7 @@ export const logMarks = [
   'append-waits-for-file',
   'low-on-space',
   'log-full',
+  'scrub-found-damage',
   'log-goes-on',
   'prepare-there-already',
   'headers-of-one-op-kept-apart',

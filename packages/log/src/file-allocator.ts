@@ -66,6 +66,11 @@ export class FileAllocator {
     this.existing = { segment: segment.highest, headers: headers.highest };
   }
 
+  /** Sequence of the lowest file that is kept. */
+  lowestOf(kind: FileKind): number {
+    return this.lowest[kind];
+  }
+
   /** Sequence of the segment that is appended to. */
   get current(): number {
     return this.segment;

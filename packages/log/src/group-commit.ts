@@ -27,6 +27,8 @@ interface Append {
 interface Placed {
   readonly prepare: Prepare;
   readonly place: Location;
+  /** The header record is durable; for those who ask for it alone. */
+  readonly recorded?: () => void;
 }
 
 export interface GroupCommitOptions extends MarkPort {
@@ -35,6 +37,9 @@ export interface GroupCommitOptions extends MarkPort {
   readonly geometry: Geometry;
   readonly index: LocationIndex;
   readonly files: FileAllocator;
+  /** Where appends go on after the opening. */
+  readonly segment: number;
+  readonly offset: number;
   readonly onFailure: (error: DiskError) => void;
 }
 
@@ -60,8 +65,12 @@ export class GroupCommit {
   private stopped = false;
   private onIdle: (() => void) | null = null;
 
+  /** All bodies before this place are durable, or nothing; behind it they are being written. */
+  durableEnd: { readonly segment: number; readonly offset: number };
+
   constructor(options: GroupCommitOptions) {
     this.options = options;
+    this.durableEnd = { segment: options.segment, offset: options.offset };
   }
 
   append(prepare: Prepare, done: () => void): void {
@@ -90,6 +99,19 @@ export class GroupCommit {
   /** Bytes of prepares that are not on the disk yet. */
   waitingBytes(): number {
     return this.bytesWaiting;
+  }
+
+  /** An append of the op is not over yet, its header record included. */
+  isPending(op: number): boolean {
+    return this.pending.has(op);
+  }
+
+  /** Writes the header record of a durable prepare again. */
+  rewriteHeader(prepare: Prepare, place: Location, done: () => void): void {
+    const { op } = prepare.header;
+    this.pending.set(op, (this.pending.get(op) ?? 0) + 1);
+    this.headers.push({ prepare, place, recorded: done });
+    this.pump();
   }
 
   /** The lowest op that something is being written for, or waits to be. */
@@ -184,6 +206,10 @@ export class GroupCommit {
 
   private completeBodies(group: readonly (Placed & Append)[]): void {
     this.bodiesBusy = false;
+    const last = group.at(-1)?.place;
+    if (last !== undefined) {
+      this.durableEnd = { segment: last.segment, offset: last.offset + recordBytes(last.lengthBytes) };
+    }
     for (const { prepare, place } of group) {
       this.bytesWaiting -= prepare.bytes.length;
       this.options.index.set(prepare.header.op, place, prepare.header.id);
@@ -224,7 +250,10 @@ export class GroupCommit {
         if (this.stopped) return;
         if (!written.ok) return this.options.onFailure(written.error);
         this.headersBusy = false;
-        for (const { prepare } of group) this.settle(prepare.header.op);
+        for (const { prepare, recorded } of group) {
+          this.settle(prepare.header.op);
+          recorded?.();
+        }
         this.pump();
       },
     );

@@ -2,6 +2,7 @@ import {
   assert,
   type CheckpointRef,
   type Checksum,
+  ok,
   type Op,
   type Prepare,
   type PrepareHeader,
@@ -12,12 +13,14 @@ import type { Disk, DiskError } from './disk.ts';
 import { CheckpointFiles } from './checkpoint-files.ts';
 import { CheckpointReceiver } from './checkpoint-receiver.ts';
 import { CheckpointWriter } from './checkpoint-writer.ts';
+import { inTurn } from './completion.ts';
 import { FileAllocator, type FileAllocatorOptions } from './file-allocator.ts';
 import { GroupCommit } from './group-commit.ts';
-import { fileName, type LogIdentity, recordBytes, superblockFile } from './layout.ts';
+import { fileName, type Location, type LogIdentity, recordBytes, superblockFile } from './layout.ts';
 import type { LocationIndex } from './location-index.ts';
 import { decodeRecord } from './record.ts';
 import { superblockBytes, type Superblock } from './superblock.ts';
+import { Scrubber, type ScrubStep } from './scrubber.ts';
 import { SuperblockWrites } from './superblock-writes.ts';
 import { Trimming } from './trimming.ts';
 
@@ -67,6 +70,12 @@ export interface Log {
    * above needs them, and only after the superblock says so. From the call on nothing below `op` is read, and an append below it ends unwritten.
    */
   readonly trim: (op: Op, keep: readonly CheckpointRef[]) => void;
+  /**
+   * Reads the next piece of all that is to last, and begins again behind the last one; one at a time. What the log knows
+   * otherwise it writes again. A damaged prepare is as one that `read` found damaged: it is here again once it was
+   * appended again. `checkpoints`: those that are relied on; a damaged one can be received.
+   */
+  readonly scrub: (checkpoints: readonly CheckpointRef[], done: (step: ScrubStep) => void) => void;
   /** Bytes of all files. */
   readonly usedBytes: () => number;
   /** True when there was no space to make the next file ahead of need: appends go on until the current one is full. */
@@ -86,6 +95,8 @@ export interface OpenLogOptions extends MarkPort {
   readonly identity: LogIdentity;
   readonly superblock: Superblock;
   readonly index: LocationIndex;
+  /** Where damaged prepares lie, by op. */
+  readonly damaged: ReadonlyMap<number, Location>;
   readonly segment: number;
   readonly offset: number;
   readonly existing: FileAllocatorOptions['existing'];
@@ -124,6 +135,7 @@ export class OpenLog implements Log {
   private readonly writer: CheckpointWriter;
   private readonly receiver: CheckpointReceiver;
   private readonly trimming: Trimming;
+  private readonly scrubber: Scrubber;
   private superblockBusy = false;
   private callerSequence = -1;
   private state: 'open' | 'closing' | 'dead' = 'open';
@@ -148,14 +160,15 @@ export class OpenLog implements Log {
     this.receiver = new CheckpointReceiver(checkpointOptions);
     const { files, commit, checkpoints, receiver, superblock } = this;
     this.trimming = new Trimming({ ...options, geometry, files, commit, checkpoints, receiver, superblock, onFailure });
+    this.scrubber = new Scrubber({ ...options, geometry, files, commit, checkpoints, superblock, onFailure });
   }
 
   /** A failed write or sync is final: what the disk holds now is unknown (pitfall 27). */
   private fail(error: DiskError): void {
     if (this.state === 'dead') return;
     this.state = 'dead';
-    for (const part of [this.commit, this.files, this.superblock, this.writer, this.receiver, this.trimming])
-      part.stop();
+    const { commit, files, superblock, writer, receiver, trimming, scrubber } = this;
+    for (const part of [commit, files, superblock, writer, receiver, trimming, scrubber]) part.stop();
     const what = `The disk failed (${error.code}, ${error.file}): ${error.message}`;
     this.options.onFatal(new Error(`${what}. ${afterFailure(error.code)}`));
   }
@@ -199,6 +212,7 @@ export class OpenLog implements Log {
       if (isDamaged) this.options.mark?.('read-found-damage');
       // The next append of this prepare writes it anew, behind everything else.
       if (isDamaged) index.clear(op);
+      if (isDamaged) this.scrubber.noteDamage(op, place);
       finish(intact ? prepare : null);
     });
   }
@@ -249,6 +263,11 @@ export class OpenLog implements Log {
     if (this.state === 'open') this.trimming.trim(op, keep);
   }
 
+  scrub(checkpoints: readonly CheckpointRef[], done: (step: ScrubStep) => void): void {
+    this.assertOpen();
+    if (this.state === 'open') this.scrubber.step(checkpoints, done);
+  }
+
   usedBytes(): number {
     return superblockBytes + this.files.usedBytes() + this.checkpoints.usedBytes();
   }
@@ -273,13 +292,19 @@ export class OpenLog implements Log {
     assert(this.state !== 'closing', 'a log is closed once');
     if (this.state === 'dead') return;
     this.state = 'closing';
-    const { commit, writer, receiver, trimming, superblock, files } = this;
-    commit.whenIdle(() =>
-      writer.close(() =>
-        receiver.close(() =>
-          trimming.whenIdle(() => superblock.whenIdle(() => files.whenIdle(() => this.later(done)))),
-        ),
-      ),
+    const { commit, writer, receiver, trimming, superblock, files, scrubber } = this;
+    const parts: readonly ((next: () => void) => void)[] = [
+      (next) => scrubber.close(next),
+      (next) => commit.whenIdle(next),
+      (next) => writer.close(next),
+      (next) => receiver.close(next),
+      (next) => trimming.whenIdle(next),
+      (next) => superblock.whenIdle(next),
+      (next) => files.whenIdle(next),
+    ];
+    inTurn<never>(
+      parts.map((part) => (next) => part(() => next(ok(undefined)))),
+      () => this.later(done),
     );
   }
 }

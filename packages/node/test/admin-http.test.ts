@@ -38,6 +38,8 @@ const row: StatusRow = {
   clockOffsetUs: null,
   diskUsedBytes: 0,
   diskRoom: 'enough',
+  damageFound: 0,
+  damageRepaired: 0,
   members: [],
 };
 

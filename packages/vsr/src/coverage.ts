@@ -92,6 +92,8 @@ export const replicaMarks = [
   'faulty-slot-rewritten',
   'blank-slot-recognized',
   'unreadable-at-runtime',
+  'mending-below-memory',
+  'checkpoint-mended',
   'headers-fetched',
   'headers-read-from-log',
   'repair-asks-another-peer',

@@ -23,6 +23,7 @@ import type { Effect } from './effect.ts';
 import type { ClockReading } from './event.ts';
 import { epochOf, foundingGroup, type Group, membersOf, primaryIn, quorumsOfGroup, viewsPerEpoch } from './group.ts';
 import { createMembers, type Members } from './members.ts';
+import { type Mending, nothingMended } from './mend.ts';
 import type { DoViewChangeMessage, PrepareMessage, StateReport } from './message.ts';
 import type { Quorums, ReplicaSet } from './quorum.ts';
 import type { SessionEntry } from './sessions.ts';
@@ -283,6 +284,9 @@ export interface Replica<S> {
   reads: Map<string, LogRead>;
   walks: Map<number, HeaderWalk>;
 
+  /** What a scrub found, and peers are asked for. */
+  mending: Mending;
+
   readonly members: Members;
 
   // State machine.
@@ -401,6 +405,7 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     waitingSinceUs: null,
     silent: false,
     progress: { applied: 0, atUs: 0 },
+    mending: nothingMended,
     diskLag: null,
     diskFull: false,
     armed: new Set(),

@@ -10,6 +10,7 @@ import { answerOldEpoch, askForEpoch, enterNextEpoch, onNewEpoch } from './epoch
 import { epochOf } from './group.ts';
 import { isDead, onReplaceMember } from './members.ts';
 import { onChangeMembers } from './reconfiguration.ts';
+import { onCheckpointDamaged, onDamageFound } from './mend.ts';
 import type { Message } from './message.ts';
 import {
   onAbdicateTimer,
@@ -101,6 +102,10 @@ function onEvent<S>(r: Replica<S>, event: Event): void {
       return onCheckpointReceiving(r, event.checksum, event.missing);
     case 'checkpoint-part-stored':
       return onCheckpointPartStored(r, event.checksum, event.part, event.stored);
+    case 'damage-found':
+      return onDamageFound(r, event.op, event.id);
+    case 'checkpoint-damaged':
+      return onCheckpointDamaged(r, event.ref);
     case 'disk-full':
       return onDiskFull(r, event.full);
     case 'replace-member':

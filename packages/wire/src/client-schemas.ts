@@ -132,6 +132,8 @@ const statusRow = z.strictObject({
   clockOffsetUs: z.number().nullable(),
   diskUsedBytes: natural<number>(),
   diskRoom: z.enum(['enough', 'little', 'none']),
+  damageFound: natural<number>(),
+  damageRepaired: natural<number>(),
   members,
 });
 

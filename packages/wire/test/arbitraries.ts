@@ -224,6 +224,8 @@ export const serverMessage: fc.Arbitrary<ServerMessage> = fc.oneof(
       clockOffsetUs: fc.option(fc.integer()),
       diskUsedBytes: natural,
       diskRoom: fc.constantFrom('enough', 'little', 'none'),
+      damageFound: natural,
+      damageRepaired: natural,
       members,
     }),
   }),

@@ -36,8 +36,11 @@ export function addStatus(program: Command, context: Context): void {
 
 const megabytes = (bytes: number): string => `${(bytes / 1_048_576).toFixed(1)} MiB`;
 
-function diskShown({ colors }: Terminal, { diskUsedBytes, diskRoom }: ReplicaRow & { reachable: true }): string {
+function diskShown({ colors }: Terminal, row: ReplicaRow & { reachable: true }): string {
+  const { diskUsedBytes, diskRoom, damageFound, damageRepaired } = row;
   const used = megabytes(diskUsedBytes);
+  const open = damageFound - damageRepaired;
+  if (open > 0) return colors.red(`${used}, ${open} damaged`);
   if (diskRoom === 'enough') return used;
   return diskRoom === 'none' ? colors.red(`${used}, full`) : colors.yellow(`${used}, nearly full`);
 }
