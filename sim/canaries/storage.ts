@@ -235,8 +235,8 @@ export const storage: readonly Canary[] = [
       ),
       log(
         'open',
-        'rewriteStaleCopies(disk, hasher, copies.value, chosen.value, (result) => done(result.ok ? chosen : result));',
-        'done(chosen);',
+        'rewriteStaleCopies(disk, hasher, copies.value, chosen.value, (result) => opened(result.ok ? chosen : result, bad));',
+        'opened(chosen, bad);',
       ),
     ],
     caughtBy: { kind: 'persistence' },

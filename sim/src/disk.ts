@@ -20,6 +20,8 @@ export interface DiskFaults {
   rotChance: number;
   /** Bytes of all files; creating one beyond fails with `no-space`. */
   capacityBytes: number;
+  /** A quota: the file system tells of more room than there is. */
+  capacityUntold: boolean;
 }
 
 /** Sees the calls of one disk as they arrive, and decides what becomes of a write. */
@@ -30,6 +32,8 @@ export interface DiskWatcher {
   readonly syncDirectory: (changes: number) => void;
   /** Whether a read that was drawn to fail may do so. */
   readonly mayFailToRead: (file: string, offset: number, lengthBytes: number) => boolean;
+  /** Somebody asked how much room there is, and was told so. */
+  readonly told: (freeBytes: number) => void;
   /** A call fails, by a fault or for want of space. */
   readonly failed: (call: string, code: DiskError['code']) => void;
 }
@@ -44,6 +48,7 @@ export const noFaults: DiskFaults = {
   lostWriteChance: 0,
   rotChance: 0,
   capacityBytes: Number.MAX_SAFE_INTEGER,
+  capacityUntold: false,
 };
 
 export interface SimDiskOptions {
@@ -290,6 +295,15 @@ export class SimDisk implements Disk {
       applyChange(this.names, change);
       this.changes.push(change);
       return ok(undefined);
+    });
+  }
+
+  free(done: Completion<number>): void {
+    this.later('free', '', done, () => {
+      const { capacityBytes, capacityUntold } = this.faults;
+      const freeBytes = capacityUntold ? Number.MAX_SAFE_INTEGER : Math.max(0, capacityBytes - this.usedBytes());
+      this.watcher?.told(freeBytes);
+      return ok(freeBytes);
     });
   }
 

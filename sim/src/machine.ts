@@ -1,8 +1,8 @@
 import type { ReplicaId } from '@kimberlite/base';
-import type { Host, Ports } from '@kimberlite/host';
+import type { Host, HostTimer, Ports } from '@kimberlite/host';
 import type { Completion, Disk, LogMark } from '@kimberlite/log';
 import type { KernelState } from '@kimberlite/kernel';
-import type { Effect, ReplicaMark, TimerName } from '@kimberlite/vsr';
+import type { Effect, ReplicaMark } from '@kimberlite/vsr';
 import type { SimClock } from './clock.ts';
 import type { SimDisk } from './disk.ts';
 import type { Scheduled, Scheduler } from './scheduler.ts';
@@ -30,7 +30,7 @@ export interface MachineOutlets {
   /** One input was handled. */
   readonly turned: (from: ReplicaId) => void;
   /** A timer is about to be handled. */
-  readonly timerFired: (from: ReplicaId, timer: TimerName) => void;
+  readonly timerFired: (from: ReplicaId, timer: HostTimer) => void;
   readonly powered: (from: ReplicaId, power: Power) => void;
 }
 
@@ -53,7 +53,7 @@ export class Machine {
   host: Host<KernelState> | null = null;
   private readonly scheduler: Scheduler;
   private readonly outlets: MachineOutlets;
-  private readonly timers = new Map<TimerName, Scheduled>();
+  private readonly timers = new Map<HostTimer, Scheduled>();
   private held: (() => void)[] = [];
   private crashAfterCalls: number | null = null;
   private whenArmedCrash: () => void = () => {};
@@ -188,7 +188,7 @@ export class Machine {
     });
   }
 
-  private setTimer(incarnation: number, timer: TimerName, delayMs: number): void {
+  private setTimer(incarnation: number, timer: HostTimer, delayMs: number): void {
     this.cancelTimer(timer);
     const scheduled = this.scheduler.after(this.clock.trueDelayUs(delayMs * 1000), () => {
       if (this.incarnation !== incarnation) return;
@@ -203,7 +203,7 @@ export class Machine {
     this.timers.set(timer, scheduled);
   }
 
-  private cancelTimer(timer: TimerName): void {
+  private cancelTimer(timer: HostTimer): void {
     const scheduled = this.timers.get(timer);
     if (scheduled === undefined) return;
     this.scheduler.cancel(scheduled);
@@ -230,6 +230,7 @@ export class Machine {
       syncDirectory: (done) => live() && disk.syncDirectory(back(done)),
       rename: (from, to, done) => live() && disk.rename(from, to, back(done)),
       remove: (file, done) => live() && disk.remove(file, back(done)),
+      free: (done) => live() && disk.free(back(done)),
     };
   }
 }

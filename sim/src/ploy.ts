@@ -270,6 +270,7 @@ export class Stage {
       },
       syncDirectory: (changes) => before?.syncDirectory(changes),
       mayFailToRead: (file, offset, lengthBytes) => before?.mayFailToRead(file, offset, lengthBytes) ?? true,
+      told: (freeBytes) => before?.told(freeBytes),
       failed: (call, code) => before?.failed(call, code),
     };
   }

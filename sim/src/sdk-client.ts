@@ -25,6 +25,7 @@ const clientCodes: ReadonlySet<string> = new Set([
   'Timeout',
   'Aborted',
   'Overloaded',
+  'DiskFull',
   'SessionEvicted',
   'Closed',
   'RequestTooLarge',

@@ -32,6 +32,7 @@ const lyingDisk = (disk: CrashableDisk, lies: (file: string) => boolean): Crasha
       disk.rename(from, to, done);
     },
     remove: (file, done) => disk.remove(file, done),
+    free: (done) => disk.free(done),
     crash: () => disk.crash(),
     wipe: () => disk.wipe(),
   };

@@ -18,11 +18,12 @@ else await import(shipped);
 function format(path) {
   const loaded = loadConfig({ file: path });
   if (!loaded.ok) throw new Error(JSON.stringify(loaded.error));
-  const { dataDir, clusterId, replica } = loaded.value.config;
+  const { dataDir, clusterId, replica, checkpointInterval } = loaded.value.config;
   mkdirSync(dataDir, { recursive: true });
   const disk = createFileDisk({ directory: dataDir });
   const identity = { hasher: nodeHasher, crc32: nodeCrc32, cluster: clusterId, replica };
-  formatLog({ disk, ...identity, superblock: encodeDurableState(initialDurableState()), geometry }, (result) => {
+  const superblock = encodeDurableState(initialDurableState(checkpointInterval ?? undefined));
+  formatLog({ disk, ...identity, superblock, geometry }, (result) => {
     if (!result.ok) {
       process.stderr.write(`${result.error.message}\n`);
       process.exitCode = 1;

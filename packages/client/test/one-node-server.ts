@@ -152,6 +152,9 @@ export class OneNodeServer {
       clockOffsetUs: null,
       diskUsedBytes: 0,
       divergence: null,
+      diskRoom: 'enough',
+      damageFound: 0,
+      damageRepaired: 0,
       members: [...members, { replica: 1 as ReplicaId, endpoint: 'ws://127.0.0.1:1', adminUrl: null }],
     } as const;
     return { type: 'status', row };

@@ -245,6 +245,49 @@ describe('what may be said of a call that failed (pitfall 67)', () => {
   });
 });
 
+describe('a primary whose disk is full', () => {
+  it('writes wait while another may take over, then fail at once, retryably; reads behind them are answered', () => {
+    const bench = new Bench();
+    bench.open();
+    const first = bench.command('first');
+    bench.flush();
+    bench.refuse(bench.take(), 'disk-full', 0, 50);
+    expect(bench.fate(first)).toBeUndefined();
+    for (let i = 0; i < 400 && bench.fate(first) === undefined; i++) {
+      bench.tick(10);
+      for (const request of bench.requests.splice(0)) bench.refuse(request, 'disk-full', 0, 50);
+    }
+    expect(bench.fate(first)).toBe('DiskFull/not-applied');
+    expect(bench.settled.get(first)).toMatchObject({ failure: { retryable: true } });
+    const second = bench.command('second');
+    const read = bench.ask();
+    bench.tick(100);
+    for (const request of bench.requests.splice(0)) bench.refuse(request, 'disk-full', 0, 50);
+    expect(bench.fate(second)).toBe('DiskFull/not-applied');
+    bench.tick(100);
+    bench.answer(bench.queries.at(-1) as never);
+    expect(bench.fate(read)).toBe('ok');
+    const third = bench.command('third');
+    bench.tick(100);
+    bench.accept(bench.take());
+    expect(bench.fate(third)).toBe('ok');
+  });
+
+  it('a command that an earlier transmission may have brought in is not called refused', () => {
+    const bench = new Bench();
+    bench.open();
+    const call = bench.command('sent', 5000);
+    bench.flush();
+    bench.take();
+    bench.open();
+    for (let i = 0; i < 600 && bench.fate(call) === undefined; i++) {
+      bench.tick(10);
+      for (const request of bench.requests.splice(0)) bench.refuse(request, 'disk-full', 0, 50);
+    }
+    expect(bench.fate(call)).toBe('DiskFull/unknown');
+  });
+});
+
 describe('numbers that were refused must be used up', () => {
   it('goes on with the calls that are still wanted, under the same number', () => {
     const bench = new Bench();

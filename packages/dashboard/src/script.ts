@@ -76,7 +76,7 @@ function draw(rows, members, head) {
       cell(line, 'Behind', Math.max(0, head - row.commit));
       cell(line, 'State hash', short(row.stateHash) + ' @ ' + row.stateHashOp);
       cell(line, 'Clock', clock(row.clockOffsetUs));
-      cell(line, 'Disk', size(row.diskUsedBytes));
+      cell(line, 'Disk', row.diskRoom === 'none' ? 'full' : size(row.diskUsedBytes));
       cell(line, 'Version', row.version);
     }
     body.append(line);

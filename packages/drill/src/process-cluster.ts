@@ -14,6 +14,8 @@ export interface ProcessClusterOptions {
   readonly directory: string;
   /** Further keys of every node's configuration. */
   readonly settings?: Readonly<Record<string, string | number>>;
+  /** Further variables of a node's environment. */
+  readonly environment?: (replica: number) => Readonly<Record<string, string>>;
   /** Ends every wait. */
   readonly signal?: AbortSignal;
 }
@@ -153,7 +155,7 @@ export class ProcessCluster {
     const log = openSync(member.logFile, 'a');
     const child = spawn(process.execPath, [this.options.bin, 'start', '--config', member.config], {
       stdio: ['ignore', log, log, 'ipc'],
-      env: nodeEnvironment(),
+      env: { ...nodeEnvironment(), ...this.options.environment?.(replica) },
     });
     closeSync(log);
     member.process = child;

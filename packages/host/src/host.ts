@@ -7,6 +7,7 @@ import {
   type Crc32,
   type Hasher,
   protocolVersion,
+  type RecoveredLog,
   type ReplicaId,
   type Result,
   unreachable,
@@ -33,7 +34,6 @@ import {
   settledView,
   type StateMachine,
   step,
-  type TimerName,
   type Timing,
 } from '@kimberlite/vsr';
 import type {
@@ -47,7 +47,9 @@ import type {
 } from '@kimberlite/wire';
 import { Connections } from './connections.ts';
 import { DivergenceTeller } from './divergence-teller.ts';
-import type { ConnectionId, Ports } from './ports.ts';
+import type { ConnectionId, HostTimer, Ports } from './ports.ts';
+import { RoomWatch } from './room-watch.ts';
+import { type DamageStatus, scrubSecondsDefault, ScrubWatch } from './scrub-watch.ts';
 import { statusRow } from './status-row.ts';
 
 export interface HostOptions<State> {
@@ -64,6 +66,8 @@ export interface HostOptions<State> {
   /** 128 bits drawn anew at every boot, as hex. */
   readonly nonce: string;
   readonly timing?: Partial<Timing>;
+  /** The disk is read through once in that time, to find damage. Left out: a day. */
+  readonly scrubSeconds?: number;
   readonly ports: Ports;
   /** Where the members can be reached, as far as the shell has learnt. */
   readonly members: () => readonly MemberAddress[];
@@ -83,6 +87,13 @@ export interface ShellStatus {
   readonly dataDir: string;
   readonly pid: number;
   readonly version: string;
+}
+
+/** What the log says of its disk. */
+export interface DiskStatus extends DamageStatus {
+  readonly diskUsedBytes: number;
+  /** little: the next file of the log cannot be made. none: writes wait for it. */
+  readonly diskRoom: 'enough' | 'little' | 'none';
 }
 
 export type Replaced = Extract<Effect, { readonly type: 'member-replaced' }>['result'];
@@ -118,6 +129,8 @@ export class Host<State> {
   private readonly options: HostOptions<State>;
   private readonly ports: Ports;
   private readonly connections = new Connections();
+  private readonly room: RoomWatch;
+  private readonly scrub: ScrubWatch;
   private replica: Replica<State> | undefined;
   private log: Log | undefined;
   private readonly queue: Event[] = [];
@@ -143,6 +156,15 @@ export class Host<State> {
     this.options = options;
     this.ports = options.ports;
     this.divergence = new DivergenceTeller(options.ports);
+    const log = (): Log | undefined => this.log;
+    this.room = new RoomWatch(options.ports, log);
+    this.scrub = new ScrubWatch({
+      ports: options.ports,
+      seconds: options.scrubSeconds ?? scrubSecondsDefault,
+      log,
+      checkpoints: () => this.replica?.durable.checkpoints ?? [],
+      post: (event) => this.post(event),
+    });
   }
 
   /** Opens the log and boots the replica. `opened` is called once the replica runs; a failure goes to `ports.fatal`. */
@@ -152,7 +174,12 @@ export class Host<State> {
     const { cluster, replica, hasher, crc32 } = this.options;
     const { disk, mark } = this.ports;
     const listener = mark === undefined ? {} : { mark };
-    openLog({ disk, hasher, crc32, cluster, replica, onFatal: (error) => this.fail(error), ...listener }, (result) => {
+    const onFatal = (error: Error): void => this.fail(error);
+    const onFull = (full: boolean): void => {
+      this.room.changed(full);
+      this.post({ type: 'disk-full', full });
+    };
+    openLog({ disk, hasher, crc32, cluster, replica, onFatal, onFull, ...listener }, (result) => {
       if (this.phase !== 'opening') return;
       if (!result.ok) return this.fail(new Error(result.error.message));
       this.boot(result.value);
@@ -179,6 +206,7 @@ export class Host<State> {
     }
     const incarnation = this.options.codec.peerIncarnation(frame);
     if ('view' in message.value) this.ports.network.heard?.(from, incarnation, message.value.view);
+    if (!this.room.takes(message.value.type)) return;
     this.post({ type: 'message', message: message.value, incarnation });
   }
 
@@ -203,8 +231,10 @@ export class Host<State> {
     }
   }
 
-  timerFired(timer: TimerName): void {
-    this.post({ type: 'timer', timer });
+  timerFired(timer: HostTimer): void {
+    if (timer === 'space') this.room.look();
+    else if (timer === 'scrub') this.scrub.due();
+    else this.post({ type: 'timer', timer });
   }
 
   /**
@@ -246,9 +276,18 @@ export class Host<State> {
   }
 
   /** Undefined until the replica has booted. */
-  status(): (ReplicaStatus & { readonly diskUsedBytes: number }) | undefined {
+  status(): (ReplicaStatus & DiskStatus) | undefined {
     if (this.replica === undefined) return undefined;
-    return { ...replicaStatus(this.replica), diskUsedBytes: this.log?.usedBytes() ?? 0 };
+    return { ...replicaStatus(this.replica), ...this.diskStatus() };
+  }
+
+  private diskStatus(): DiskStatus {
+    const { log } = this;
+    return {
+      ...this.scrub.status(),
+      diskUsedBytes: log?.usedBytes() ?? 0,
+      diskRoom: log === undefined || !log.isLowOnSpace() ? 'enough' : log.isFull() ? 'none' : 'little',
+    };
   }
 
   /** The replica's state, to be looked at and never touched: the simulator's checkers judge by it. */
@@ -264,7 +303,7 @@ export class Host<State> {
   /** What `status` prints for this replica; complete also before it has booted. */
   statusRow(): StatusRow {
     const status = this.replica === undefined ? undefined : replicaStatus(this.replica);
-    return statusRow(status, this.log?.usedBytes() ?? 0, this.group(), this.options);
+    return statusRow(status, this.diskStatus(), this.group(), this.options);
   }
 
   /** Hands over, refuses new work, syncs and closes the log. Safe to call more than once. */
@@ -274,6 +313,7 @@ export class Host<State> {
     if (this.phase === 'stopping') return;
     const wasRunning = this.phase === 'running';
     this.phase = 'stopping';
+    this.scrub.stop();
     if (wasRunning) this.post({ type: 'stop' });
     else this.finishStop();
   }
@@ -283,10 +323,11 @@ export class Host<State> {
     if (!durable.ok) return this.fail(new Error(`the superblock's payload cannot be read: ${durable.error}`));
     const { cluster, replica, replicaCount, hasher, seed, nonce, stateMachine, timing } = this.options;
     this.log = opened.log;
+    let recovered: RecoveredLog;
     try {
       const oldest = durable.value.checkpoints.at(-1)?.header;
       const base = oldest === undefined ? {} : { base: { op: oldest.op, id: oldest.id } };
-      const recovered = opened.recover({ ...durable.value, ...base, suffix: wantedIds(durable.value) });
+      recovered = opened.recover({ ...durable.value, ...base, suffix: wantedIds(durable.value) });
       this.replica = createReplica({
         cluster,
         replica,
@@ -313,6 +354,7 @@ export class Host<State> {
     }
     this.ports.network.meet?.(this.replica.group.addresses);
     this.post({ type: 'start' });
+    if (this.phase === 'opening') this.scrub.opened(opened.mended, recovered);
   }
 
   private onClientMessage(connection: ConnectionId, message: ClientMessage): void {
@@ -456,6 +498,7 @@ export class Host<State> {
     this.announceView(replica);
     this.announceSync(replica);
     this.announceLoading();
+    this.scrub.sawCheckpoints(replica.checkpointing.damaged);
   }
 
   /** A checkpoint of this replica that is being read; null: none is. Of `parts` so many are decoded. */
@@ -526,7 +569,10 @@ export class Host<State> {
         return timers.cancel(effect.timer);
       case 'write-to-log': {
         const { op, id } = effect.prepare.header;
-        return log.append(effect.prepare, () => this.post({ type: 'log-written', op, id }));
+        return log.append(effect.prepare, () => {
+          this.scrub.appended(op, id);
+          this.post({ type: 'log-written', op, id });
+        });
       }
       case 'flush-to-disk': {
         const { sequence, state } = effect;

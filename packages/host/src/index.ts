@@ -1,2 +1,3 @@
 export * from './host.ts';
 export type * from './ports.ts';
+export { scrubSecondsDefault } from './scrub-watch.ts';

@@ -27,10 +27,13 @@ export interface Clock {
   readonly read: () => ClockReading;
 }
 
+/** The replica's timers, and the host's own: `space` looks whether a full disk has room again, `scrub` reads on. */
+export type HostTimer = TimerName | 'space' | 'scrub';
+
 /** Calls the host's `timerFired(name)` once after the delay unless set again or cancelled. */
 export interface Timers {
-  readonly set: (timer: TimerName, delayMs: number) => void;
-  readonly cancel: (timer: TimerName) => void;
+  readonly set: (timer: HostTimer, delayMs: number) => void;
+  readonly cancel: (timer: HostTimer) => void;
   /** Runs `turn` after the current input has been handled: where work of one turn is gathered. */
   readonly defer: (turn: () => void) => void;
 }

@@ -1,14 +1,14 @@
 import { replicaId } from '@kimberlite/base';
 import type { Group, ReplicaStatus } from '@kimberlite/vsr';
 import type { StatusRow } from '@kimberlite/wire';
-import type { HostOptions } from './host.ts';
+import type { DiskStatus, HostOptions } from './host.ts';
 
 type Identity<S> = Pick<HostOptions<S>, 'cluster' | 'replica' | 'describe' | 'members'>;
 
 /** The row of `status`: what the replica says, if it has booted, and what only the shell knows. */
 export function statusRow<S>(
   status: ReplicaStatus | undefined,
-  diskUsedBytes: number,
+  disk: DiskStatus,
   { epoch, voters, standbys }: Group,
   { cluster, replica, describe, members }: Identity<S>,
 ): StatusRow {
@@ -31,7 +31,7 @@ export function statusRow<S>(
     stateHash: status?.stateHash ?? '',
     stateHashOp: status?.stateHashOp ?? 0,
     clockOffsetUs: status?.clockOffsetUs ?? null,
-    diskUsedBytes,
+    ...disk,
     divergence: status?.divergence ?? null,
     members: members(),
   };

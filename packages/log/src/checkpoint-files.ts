@@ -13,6 +13,9 @@ import type { MarkPort } from './coverage.ts';
 import type { Disk, DiskError } from './disk.ts';
 import { checkpointFile, type LogIdentity, parseFileName, superblockFile } from './layout.ts';
 
+/** How much larger than the last one the next checkpoint is taken to be. */
+const checkpointGrowth = 1.25;
+
 /** One file of a checkpoint, whole or not. An object of its own for each file that ever had the name. */
 export interface CheckpointEntry {
   readonly sizeBytes: number;
@@ -41,6 +44,20 @@ export class CheckpointFiles {
     let used = 0;
     for (const { sizeBytes } of this.entries.values()) used += sizeBytes;
     return used;
+  }
+
+  /**
+   * What the next checkpoint will need, going by the largest there is: it and the trim after it are what frees space, so
+   * the log leaves that much. What is being written has taken its share already.
+   */
+  reserveBytes(): number {
+    let largest = 0;
+    let growing = 0;
+    for (const [file, { sizeBytes }] of this.entries) {
+      if (parseFileName(file)?.type === 'unfinished') growing += sizeBytes;
+      else largest = Math.max(largest, sizeBytes);
+    }
+    return Math.max(0, Math.ceil(largest * checkpointGrowth) - growing);
   }
 
   names(): readonly string[] {

@@ -17,6 +17,9 @@ export const logMarks = [
   // Appending.
   'append-waits-for-file',
   'low-on-space',
+  'log-full',
+  'scrub-found-damage',
+  'log-goes-on',
   'prepare-there-already',
   'headers-of-one-op-kept-apart',
   'read-found-damage',

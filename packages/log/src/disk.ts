@@ -31,6 +31,8 @@ export interface Disk {
   readonly syncDirectory: (done: Completion<void>) => void;
   readonly rename: (from: string, to: string, done: Completion<void>) => void;
   readonly remove: (file: string, done: Completion<void>) => void;
+  /** Bytes that new files may take, as far as is known: quotas, say, may leave less. */
+  readonly free: (done: Completion<number>) => void;
 }
 
 export interface DiskError {

@@ -22,9 +22,12 @@ export interface FileAllocatorOptions extends MarkPort {
   readonly offset: number;
   /** Lowest and highest sequence of each kind that exists; the highest is one below the lowest when there is none. */
   readonly existing: Readonly<Record<FileKind, { readonly lowest: number; readonly highest: number }>>;
+  /** Bytes that new files leave free: the next checkpoint, which is what frees space, must find room. */
+  readonly reserveBytes: () => number;
   /** A file became ready. */
   readonly onReady: () => void;
-  /** An append waits for a file that cannot be made. */
+  /** An append waits for a file for which there is no space; or none does any more. */
+  readonly onFull: (full: boolean) => void;
   readonly onFailure: (error: DiskError) => void;
 }
 
@@ -33,7 +36,8 @@ const retryAppends = 1024;
 
 /**
  * Hands out space and makes the next segment and headers file before they are needed, so that an append does not wait.
- * A failure ahead of need is only noted (`lowOnSpace`); it is final when an append really cannot go on.
+ * Want of space is met here, before anything of a record is written: ahead of need it is only noted (`lowOnSpace`); an
+ * append that needs the file waits until there is room, which is looked for again when files went and when told to.
  */
 export class FileAllocator {
   private readonly options: FileAllocatorOptions;
@@ -44,6 +48,8 @@ export class FileAllocator {
   private readonly making: Record<FileKind, boolean> = { segment: false, headers: false };
   private readonly needed: Record<FileKind, boolean> = { segment: false, headers: false };
   private readonly restAppends: Record<FileKind, number> = { segment: 0, headers: 0 };
+  /** Needed, and there was no space for it. */
+  private readonly lacking: Record<FileKind, boolean> = { segment: false, headers: false };
   private stopped = false;
   /** No headers file is asked for: the low end of the log is about to pass the highest one. */
   private headersHeld = false;
@@ -58,6 +64,11 @@ export class FileAllocator {
     const { segment, headers } = options.existing;
     this.lowest = { segment: segment.lowest, headers: headers.lowest };
     this.existing = { segment: segment.highest, headers: headers.highest };
+  }
+
+  /** Sequence of the lowest file that is kept. */
+  lowestOf(kind: FileKind): number {
+    return this.lowest[kind];
   }
 
   /** Sequence of the segment that is appended to. */
@@ -132,10 +143,17 @@ export class FileAllocator {
     return files;
   }
 
-  /** There is room again: the next file is tried without waiting. */
+  /** An append waits for a file for which there is no space. */
+  get isFull(): boolean {
+    return this.lacking.segment || this.lacking.headers;
+  }
+
+  /** There may be room again: the next file is tried without waiting. */
   freed(): void {
-    this.restAppends.segment = 0;
-    this.restAppends.headers = 0;
+    for (const kind of ['segment', 'headers'] as const) {
+      this.restAppends[kind] = 0;
+      if (this.lacking[kind]) this.prepare(kind);
+    }
     this.options.onReady();
   }
 
@@ -150,6 +168,8 @@ export class FileAllocator {
 
   private require(kind: FileKind): null {
     this.needed[kind] = true;
+    // Not at each append that comes to wait: an attempt may cost as much as the file.
+    if (this.lacking[kind]) return null;
     this.restAppends[kind] = 0;
     this.prepare(kind);
     return null;
@@ -166,12 +186,8 @@ export class FileAllocator {
       this.making[kind] = false;
       if (this.stopped) return;
       if (result.ok) this.made(kind);
-      else if (this.needed[kind] || result.error.code !== 'no-space') return this.options.onFailure(result.error);
-      else {
-        this.options.mark?.('low-on-space');
-        this.lowOnSpace = true;
-        this.restAppends[kind] = retryAppends;
-      }
+      else if (result.error.code === 'no-space') this.refused(kind);
+      else return this.options.onFailure(result.error);
       for (const idle of this.onIdle.splice(0)) this.whenIdle(idle);
     });
   }
@@ -180,6 +196,22 @@ export class FileAllocator {
     this.existing[kind] += 1;
     this.needed[kind] = false;
     this.lowOnSpace = false;
+    this.setLacking(kind, false);
     this.options.onReady();
+  }
+
+  private refused(kind: FileKind): void {
+    this.options.mark?.('low-on-space');
+    this.lowOnSpace = true;
+    this.restAppends[kind] = retryAppends;
+    if (this.needed[kind]) this.setLacking(kind, true);
+  }
+
+  private setLacking(kind: FileKind, lacking: boolean): void {
+    const before = this.isFull;
+    this.lacking[kind] = lacking;
+    if (this.isFull === before) return;
+    this.options.mark?.(this.isFull ? 'log-full' : 'log-goes-on');
+    this.options.onFull(this.isFull);
   }
 }

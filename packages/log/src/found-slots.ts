@@ -199,6 +199,16 @@ export class FoundSlots {
     return this.badHeaders > 0 ? [] : this.damage.filter((damage) => !this.isClaimed(damage));
   }
 
+  /** Where prepares lie that their header records name and that are not intact, by op. After `planRepairs`. */
+  damagedPlaces(): ReadonlyMap<number, Location> {
+    const places = new Map<number, Location>();
+    for (let op = this.lowest; op <= this.highestHeader; op++) {
+      const record = this.header(op);
+      if (record.state === 'header' && this.index.place(op) === null) places.set(op, record.place);
+    }
+    return places;
+  }
+
   noteUsed(segment: number, end: number): void {
     this.usedEnd.set(segment, Math.max(end, this.usedEnd.get(segment) ?? 0));
   }

@@ -27,6 +27,8 @@ interface Append {
 interface Placed {
   readonly prepare: Prepare;
   readonly place: Location;
+  /** The header record is durable; for those who ask for it alone. */
+  readonly recorded?: () => void;
 }
 
 export interface GroupCommitOptions extends MarkPort {
@@ -35,6 +37,9 @@ export interface GroupCommitOptions extends MarkPort {
   readonly geometry: Geometry;
   readonly index: LocationIndex;
   readonly files: FileAllocator;
+  /** Where appends go on after the opening. */
+  readonly segment: number;
+  readonly offset: number;
   readonly onFailure: (error: DiskError) => void;
 }
 
@@ -53,13 +58,19 @@ export class GroupCommit {
   private known = 0;
   /** How many appends of each op are not over, their header records included. */
   private readonly pending = new Map<number, number>();
+  /** Of bodies that wait or are being written. */
+  private bytesWaiting = 0;
   private bodiesBusy = false;
   private headersBusy = false;
   private stopped = false;
   private onIdle: (() => void) | null = null;
 
+  /** All bodies before this place are durable, or nothing; behind it they are being written. */
+  durableEnd: { readonly segment: number; readonly offset: number };
+
   constructor(options: GroupCommitOptions) {
     this.options = options;
+    this.durableEnd = { segment: options.segment, offset: options.offset };
   }
 
   append(prepare: Prepare, done: () => void): void {
@@ -69,6 +80,37 @@ export class GroupCommit {
     const place = index.holds(op, id) ? index.place(op) : null;
     if (place !== null) return this.confirm(op, place, done);
     this.bodies.push({ prepare, done });
+    this.bytesWaiting += prepare.bytes.length;
+    this.pump();
+  }
+
+  /** What waits to be written below `op` ends unwritten: the log is about to begin above it. */
+  dropWaiting(op: number): void {
+    const dropped = this.bodies.filter(({ prepare }) => prepare.header.op < op);
+    if (dropped.length === 0) return;
+    this.bodies = this.bodies.filter(({ prepare }) => prepare.header.op >= op);
+    for (const { prepare, done } of dropped) {
+      this.bytesWaiting -= prepare.bytes.length;
+      this.settle(prepare.header.op);
+      done();
+    }
+  }
+
+  /** Bytes of prepares that are not on the disk yet. */
+  waitingBytes(): number {
+    return this.bytesWaiting;
+  }
+
+  /** An append of the op is not over yet, its header record included. */
+  isPending(op: number): boolean {
+    return this.pending.has(op);
+  }
+
+  /** Writes the header record of a durable prepare again. */
+  rewriteHeader(prepare: Prepare, place: Location, done: () => void): void {
+    const { op } = prepare.header;
+    this.pending.set(op, (this.pending.get(op) ?? 0) + 1);
+    this.headers.push({ prepare, place, recorded: done });
     this.pump();
   }
 
@@ -114,7 +156,9 @@ export class GroupCommit {
     if (!this.bodiesBusy && this.bodies.length > 0) this.writeBodies();
     if (!this.headersBusy && this.headers.length > 0) this.writeHeaders();
     const busy = this.bodiesBusy || this.headersBusy || this.known > 0;
-    const idle = !busy && this.bodies.length === 0 && this.headers.length === 0;
+    // What waits for room when the log is closed was promised to nobody.
+    const waits = this.bodies.length > 0 && !this.options.files.isFull;
+    const idle = !busy && !waits && this.headers.length === 0;
     if (idle && this.onIdle !== null) {
       const done = this.onIdle;
       this.onIdle = null;
@@ -162,7 +206,12 @@ export class GroupCommit {
 
   private completeBodies(group: readonly (Placed & Append)[]): void {
     this.bodiesBusy = false;
+    const last = group.at(-1)?.place;
+    if (last !== undefined) {
+      this.durableEnd = { segment: last.segment, offset: last.offset + recordBytes(last.lengthBytes) };
+    }
     for (const { prepare, place } of group) {
+      this.bytesWaiting -= prepare.bytes.length;
       this.options.index.set(prepare.header.op, place, prepare.header.id);
       this.headers.push({ prepare, place });
     }
@@ -201,7 +250,10 @@ export class GroupCommit {
         if (this.stopped) return;
         if (!written.ok) return this.options.onFailure(written.error);
         this.headersBusy = false;
-        for (const { prepare } of group) this.settle(prepare.header.op);
+        for (const { prepare, recorded } of group) {
+          this.settle(prepare.header.op);
+          recorded?.();
+        }
         this.pump();
       },
     );

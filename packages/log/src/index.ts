@@ -15,6 +15,7 @@ export { checkpointFile, defaultGeometry, fileName, type Geometry, type Location
 export type { Log } from './log.ts';
 export type { LogError } from './log-error.ts';
 export { type OpenedLog, type OpenOptions, openLog } from './open.ts';
+export type { Found, ScrubStep } from './scrubber.ts';
 export { recoverLog, type SlotSource, type Wanted } from './recovery.ts';
 export { type Superblock, type SuperblockCopy, superblockPayloadBytesMax, type Trim } from './superblock.ts';
 export { type CheckpointInspection, type CheckpointProblem, inspectCheckpoints } from './verify-checkpoints.ts';

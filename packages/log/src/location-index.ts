@@ -56,6 +56,23 @@ export class LocationIndex {
     return lowest;
   }
 
+  /** Everything there is, ascending by op. Clearing an entry meanwhile is fine. */
+  *entries(): Generator<{ readonly op: number; readonly id: Checksum; readonly place: Location }> {
+    for (let op = this.lowest; op <= this.highest; op++) {
+      const place = this.place(op);
+      if (place !== null) yield { op, id: this.id(op), place };
+    }
+  }
+
+  /** Of an op that has a place. */
+  private id(op: number): Checksum {
+    const chunk = this.chunkOf(op);
+    const at = (op % opsPerChunk) * wordsPerOp;
+    let id = '';
+    for (let i = 0; i < 4; i++) id += (chunk?.[at + 3 + i] ?? 0).toString(16).padStart(8, '0');
+    return id as Checksum;
+  }
+
   place(op: number): Location | null {
     const chunk = this.chunkOf(op);
     const at = (op % opsPerChunk) * wordsPerOp;

@@ -1,15 +1,26 @@
-import { assert, type CheckpointRef, type Checksum, type Op, type Prepare, type PrepareHeader } from '@kimberlite/base';
+import {
+  assert,
+  type CheckpointRef,
+  type Checksum,
+  ok,
+  type Op,
+  type Prepare,
+  type PrepareHeader,
+  unreachable,
+} from '@kimberlite/base';
 import type { MarkPort } from './coverage.ts';
 import type { Disk, DiskError } from './disk.ts';
 import { CheckpointFiles } from './checkpoint-files.ts';
 import { CheckpointReceiver } from './checkpoint-receiver.ts';
 import { CheckpointWriter } from './checkpoint-writer.ts';
+import { inTurn } from './completion.ts';
 import { FileAllocator, type FileAllocatorOptions } from './file-allocator.ts';
 import { GroupCommit } from './group-commit.ts';
-import { fileName, type LogIdentity, recordBytes, superblockFile } from './layout.ts';
+import { fileName, type Location, type LogIdentity, recordBytes, superblockFile } from './layout.ts';
 import type { LocationIndex } from './location-index.ts';
 import { decodeRecord } from './record.ts';
 import { superblockBytes, type Superblock } from './superblock.ts';
+import { Scrubber, type ScrubStep } from './scrubber.ts';
 import { SuperblockWrites } from './superblock-writes.ts';
 import { Trimming } from './trimming.ts';
 
@@ -59,10 +70,22 @@ export interface Log {
    * above needs them, and only after the superblock says so. From the call on nothing below `op` is read, and an append below it ends unwritten.
    */
   readonly trim: (op: Op, keep: readonly CheckpointRef[]) => void;
+  /**
+   * Reads the next piece of all that is to last, and begins again behind the last one; one at a time. What the log knows
+   * otherwise it writes again. A damaged prepare is as one that `read` found damaged: it is here again once it was
+   * appended again. `checkpoints`: those that are relied on; a damaged one can be received.
+   */
+  readonly scrub: (checkpoints: readonly CheckpointRef[], done: (step: ScrubStep) => void) => void;
   /** Bytes of all files. */
   readonly usedBytes: () => number;
   /** True when there was no space to make the next file ahead of need: appends go on until the current one is full. */
   readonly isLowOnSpace: () => boolean;
+  /** True while an append waits for room. It completes when there is some; reads and what is in place go on. */
+  readonly isFull: () => boolean;
+  /** Looks for room again now. Without it that happens only when files of the log itself have gone. */
+  readonly tryAgain: () => void;
+  /** Bytes of prepares that were appended and are not on the disk yet: whoever appends more than it takes holds them in memory. */
+  readonly waitingBytes: () => number;
   /** Waits for what is under way. No call may follow. */
   readonly close: (done: () => void) => void;
 }
@@ -72,12 +95,35 @@ export interface OpenLogOptions extends MarkPort {
   readonly identity: LogIdentity;
   readonly superblock: Superblock;
   readonly index: LocationIndex;
+  /** Where damaged prepares lie, by op. */
+  readonly damaged: ReadonlyMap<number, Location>;
   readonly segment: number;
   readonly offset: number;
   readonly existing: FileAllocatorOptions['existing'];
   /** Checkpoint files and their sizes. */
   readonly checkpoints: ReadonlyMap<string, number>;
+  /** Appends wait for room; or go on again. */
+  readonly onFull?: (full: boolean) => void;
   readonly onFatal: (error: Error) => void;
+}
+
+/** What a person has to do about a failed write or sync. What was acknowledged is on the other replicas as well. */
+function afterFailure(code: DiskError['code']): string {
+  const lost = 'If the directory cannot be read any more, this replica is lost: see `kimberlite recover`.';
+  switch (code) {
+    case 'read-only':
+      return `The file system takes no writes; most are mounted read-only after an error of the device. Look at the kernel's log, repair or replace the disk, and start this node again. ${lost}`;
+    case 'no-space':
+      return 'There was no room to change a file in place, as on a copy-on-write file system. Make room, and start this node again.';
+    case 'io':
+      return `What the disk holds now is unknown, so this node stops rather than try again. Look at the kernel's log, replace a disk that fails, and start this node again: what is damaged is repaired from the others. ${lost}`;
+    case 'missing':
+    case 'exists':
+    case 'short':
+      return `A file of the data directory was removed, added or cut off under the running node. Find out by whom. ${lost}`;
+    default:
+      return unreachable(code);
+  }
 }
 
 export class OpenLog implements Log {
@@ -89,6 +135,7 @@ export class OpenLog implements Log {
   private readonly writer: CheckpointWriter;
   private readonly receiver: CheckpointReceiver;
   private readonly trimming: Trimming;
+  private readonly scrubber: Scrubber;
   private superblockBusy = false;
   private callerSequence = -1;
   private state: 'open' | 'closing' | 'dead' = 'open';
@@ -97,7 +144,14 @@ export class OpenLog implements Log {
     this.options = options;
     const { geometry } = options.superblock;
     const onFailure = (error: DiskError): void => this.fail(error);
-    this.files = new FileAllocator({ ...options, geometry, onReady: () => this.commit.pump(), onFailure });
+    this.files = new FileAllocator({
+      ...options,
+      geometry,
+      reserveBytes: () => this.checkpoints.reserveBytes(),
+      onReady: () => this.commit.pump(),
+      onFull: (full) => options.onFull?.(full),
+      onFailure,
+    });
     this.commit = new GroupCommit({ ...options, geometry, files: this.files, onFailure });
     this.superblock = new SuperblockWrites({ ...options, onFailure });
     this.checkpoints = new CheckpointFiles({ ...options, found: options.checkpoints });
@@ -106,15 +160,17 @@ export class OpenLog implements Log {
     this.receiver = new CheckpointReceiver(checkpointOptions);
     const { files, commit, checkpoints, receiver, superblock } = this;
     this.trimming = new Trimming({ ...options, geometry, files, commit, checkpoints, receiver, superblock, onFailure });
+    this.scrubber = new Scrubber({ ...options, geometry, files, commit, checkpoints, superblock, onFailure });
   }
 
   /** A failed write or sync is final: what the disk holds now is unknown (pitfall 27). */
   private fail(error: DiskError): void {
     if (this.state === 'dead') return;
     this.state = 'dead';
-    for (const part of [this.commit, this.files, this.superblock, this.writer, this.receiver, this.trimming])
-      part.stop();
-    this.options.onFatal(new Error(`The disk failed (${error.code}, ${error.file}): ${error.message}`));
+    const { commit, files, superblock, writer, receiver, trimming, scrubber } = this;
+    for (const part of [commit, files, superblock, writer, receiver, trimming, scrubber]) part.stop();
+    const what = `The disk failed (${error.code}, ${error.file}): ${error.message}`;
+    this.options.onFatal(new Error(`${what}. ${afterFailure(error.code)}`));
   }
 
   /** Asks the disk for something small, so that an answer that is known already comes after the call has returned. */
@@ -156,6 +212,7 @@ export class OpenLog implements Log {
       if (isDamaged) this.options.mark?.('read-found-damage');
       // The next append of this prepare writes it anew, behind everything else.
       if (isDamaged) index.clear(op);
+      if (isDamaged) this.scrubber.noteDamage(op, place);
       finish(intact ? prepare : null);
     });
   }
@@ -206,6 +263,11 @@ export class OpenLog implements Log {
     if (this.state === 'open') this.trimming.trim(op, keep);
   }
 
+  scrub(checkpoints: readonly CheckpointRef[], done: (step: ScrubStep) => void): void {
+    this.assertOpen();
+    if (this.state === 'open') this.scrubber.step(checkpoints, done);
+  }
+
   usedBytes(): number {
     return superblockBytes + this.files.usedBytes() + this.checkpoints.usedBytes();
   }
@@ -214,17 +276,35 @@ export class OpenLog implements Log {
     return this.files.lowOnSpace;
   }
 
+  isFull(): boolean {
+    return this.files.isFull;
+  }
+
+  tryAgain(): void {
+    if (this.state === 'open') this.files.freed();
+  }
+
+  waitingBytes(): number {
+    return this.commit.waitingBytes();
+  }
+
   close(done: () => void): void {
     assert(this.state !== 'closing', 'a log is closed once');
     if (this.state === 'dead') return;
     this.state = 'closing';
-    const { commit, writer, receiver, trimming, superblock, files } = this;
-    commit.whenIdle(() =>
-      writer.close(() =>
-        receiver.close(() =>
-          trimming.whenIdle(() => superblock.whenIdle(() => files.whenIdle(() => this.later(done)))),
-        ),
-      ),
+    const { commit, writer, receiver, trimming, superblock, files, scrubber } = this;
+    const parts: readonly ((next: () => void) => void)[] = [
+      (next) => scrubber.close(next),
+      (next) => commit.whenIdle(next),
+      (next) => writer.close(next),
+      (next) => receiver.close(next),
+      (next) => trimming.whenIdle(next),
+      (next) => superblock.whenIdle(next),
+      (next) => files.whenIdle(next),
+    ];
+    inTurn<never>(
+      parts.map((part) => (next) => part(() => next(ok(undefined)))),
+      () => this.later(done),
     );
   }
 }

@@ -30,12 +30,16 @@ export interface OpenOptions extends LogIdentity, MarkPort {
   readonly disk: Disk;
   /** Called at most once; nothing completes afterwards. */
   readonly onFatal: (error: Error) => void;
+  /** Appends wait for room on the disk (true); or go on again. */
+  readonly onFull?: (full: boolean) => void;
 }
 
 export interface OpenedLog {
   /** Payload of the superblock. */
   readonly superblock: Uint8Array;
   readonly log: Log;
+  /** Damaged copies of the superblock, file headers and header records that were written again. */
+  readonly mended: number;
   /** Table D over what was found. Once, before the first append. */
   readonly recover: (wanted: Wanted) => ReturnType<typeof recoverLog>;
 }
@@ -49,6 +53,7 @@ interface Opening {
   readonly trimmed: readonly string[];
   readonly superblock: Superblock;
   readonly found: FoundSlots;
+  mended: number;
   checkpoints: ReadonlyMap<string, number>;
 }
 
@@ -61,9 +66,10 @@ export function openLog(options: OpenOptions, done: (result: Result<OpenedLog, L
   disk.list((files) => {
     if (!files.ok) return done(err(diskFailure(files.error)));
     if (!files.value.includes(superblockFile)) return done(err(notFormatted(files.value)));
-    openSuperblock(options, files.value, (superblock) => {
+    openSuperblock(options, files.value, (superblock, badCopies) => {
       if (!superblock.ok) return done(superblock);
       const opening = beginOpening(options, files.value, superblock.value);
+      opening.mended += badCopies;
       inTurn<LogError>(
         [
           (next) => removeLeftovers(opening, next),
@@ -85,7 +91,7 @@ function beginOpening(options: OpenOptions, files: readonly string[], superblock
   const found = new FoundSlots(geometry, options, trim.op, options);
   const trimmed = files.filter((file) => isTrimmed(file, geometry, trim));
   const kept = files.filter((file) => !trimmed.includes(file));
-  return { options, files: kept, trimmed, superblock, found, checkpoints: new Map() };
+  return { options, files: kept, trimmed, superblock, found, mended: 0, checkpoints: new Map() };
 }
 
 function notFormatted(files: readonly string[]): LogError {
@@ -100,9 +106,10 @@ function notFormatted(files: readonly string[]): LogError {
 function openSuperblock(
   options: OpenOptions,
   files: readonly string[],
-  done: (result: Result<Superblock, LogError>) => void,
+  opened: (result: Result<Superblock, LogError>, badCopies: number) => void,
 ): void {
   const { disk, hasher } = options;
+  const done = (result: Result<Superblock, LogError>): void => opened(result, 0);
   assert(files.includes(superblockFile), 'the superblock is in the directory');
   withDisk((next) => disk.sync(superblockFile, next))((synced) => {
     if (!synced.ok) return done(synced);
@@ -113,7 +120,10 @@ function openSuperblock(
       const foreign = checkOwner(chosen.value, options.cluster, options.replica);
       if (foreign !== null) return done(err(foreign));
       if (copies.value.some((copy) => isStale(copy, chosen.value))) options.mark?.('superblock-copy-rewritten');
-      rewriteStaleCopies(disk, hasher, copies.value, chosen.value, (result) => done(result.ok ? chosen : result));
+      const bad = copies.value.filter(({ state }) => state === 'bad').length;
+      rewriteStaleCopies(disk, hasher, copies.value, chosen.value, (result) =>
+        opened(result.ok ? chosen : result, bad),
+      );
     });
   });
 }
@@ -198,6 +208,7 @@ function openNumbered(opening: Opening, kind: FileKind, sequence: number, done: 
         return done(err({ kind: 'version', message: `${file} was written by another version of this program.`, file }));
       }
       options.mark?.('file-header-rewritten');
+      opening.mended += 1;
       const header = encodeFileHeader(expected, options);
       inTurn<LogError>(
         [withDisk((next) => disk.write(file, 0, header, next)), withDisk((next) => disk.sync(file, next))],
@@ -278,6 +289,7 @@ function repairHeader(opening: Opening, repair: HeaderRepair, done: Done<LogErro
   const frame = 64;
   disk.read(fileName('segment', repair.place.segment), repair.place.offset, blockBytes, (read) => {
     if (!read.ok) return done(err(diskFailure(read.error)));
+    if (found.header(repair.op).state === 'bad') opening.mended += 1;
     const record = found.repair(repair, read.value.subarray(frame));
     const { sequence, offset } = headerPlace(superblock.geometry, repair.op);
     withDisk((next) => disk.write(fileName('headers', sequence), offset, record, next))(done);
@@ -319,7 +331,7 @@ function clearTornWrites({ options, found }: Opening, done: Done<LogError>): voi
   inTurn([...[...torn].map(clear), ...[...segments].map(sync)], done);
 }
 
-function openedLog({ options, files, superblock, found, checkpoints }: Opening): OpenedLog {
+function openedLog({ options, files, superblock, found, mended, checkpoints }: Opening): OpenedLog {
   const { geometry, trim } = superblock;
   const segment = Math.max(trim.segment, ...found.usedEnd.keys());
   const segments = sequencesOf(files, 'segment');
@@ -330,6 +342,7 @@ function openedLog({ options, files, superblock, found, checkpoints }: Opening):
     identity: options,
     superblock,
     index: found.index,
+    damaged: found.damagedPlaces(),
     segment,
     offset: found.usedEnd.get(segment) ?? blockBytes,
     existing: {
@@ -353,5 +366,5 @@ function openedLog({ options, files, superblock, found, checkpoints }: Opening):
     if (!recovered.headCertain) options.mark?.('head-uncertain');
     return recovered;
   };
-  return { superblock: superblock.payload, log, recover };
+  return { superblock: superblock.payload, log, mended, recover };
 }

@@ -68,6 +68,17 @@ function scanAt(options: ScanOptions, window: Uint8Array, at: number, windowOffs
   return extent;
 }
 
+/** Visits what lies whole in a window that begins at a record or block. Returns how far that went. */
+export function scanWindow(options: ScanOptions, window: Uint8Array, windowOffset: number): number {
+  let at = 0;
+  while (at < window.length) {
+    const step = scanAt(options, window, at, windowOffset);
+    if (step === 0) break;
+    at += step;
+  }
+  return at;
+}
+
 /** Visits everything in a segment behind its file header, in order. Bytes handed out are views that do not last. */
 export function scanSegment(options: ScanOptions, done: (result: Result<void, DiskError>) => void): void {
   const file = fileName('segment', options.segment);
@@ -76,13 +87,7 @@ export function scanSegment(options: ScanOptions, done: (result: Result<void, Di
     const length = Math.min(windowBytes, options.sizeBytes - offset);
     readTolerant(options.disk, file, offset, length, (read) => {
       if (!read.ok) return done(err(read.error));
-      let at = 0;
-      while (at < read.value.length) {
-        const step = scanAt(options, read.value, at, offset);
-        if (step === 0) break;
-        at += step;
-      }
-      scanFrom(offset + at);
+      scanFrom(offset + scanWindow(options, read.value, offset));
     });
   };
   scanFrom(blockBytes);

@@ -1,6 +1,14 @@
 import type { Disk, DiskError } from './disk.ts';
 import { type LogIdentity, superblockFile } from './layout.ts';
-import { type Superblock, type Trim, writeSuperblock } from './superblock.ts';
+import type { LogError } from './log-error.ts';
+import {
+  isStale,
+  readSuperblockCopies,
+  rewriteStaleCopies,
+  type Superblock,
+  type Trim,
+  writeSuperblock,
+} from './superblock.ts';
 
 /** What a write changes; the rest stays. */
 interface Change {
@@ -23,6 +31,7 @@ export class SuperblockWrites {
   private readonly options: SuperblockWritesOptions;
   private current: Superblock;
   private waiting: { readonly change: Change; readonly done: () => void }[] = [];
+  private mending: ((copies: number) => void)[] = [];
   private busy = false;
   private stopped = false;
   private onIdle: (() => void) | null = null;
@@ -41,6 +50,12 @@ export class SuperblockWrites {
     this.pump();
   }
 
+  /** Reads all copies, and writes those again that are not what was written last. `copies`: how many those were. */
+  mend(done: (copies: number) => void): void {
+    this.mending.push(done);
+    this.pump();
+  }
+
   /** Nothing completes any more. */
   stop(): void {
     this.stopped = true;
@@ -55,9 +70,30 @@ export class SuperblockWrites {
     if (this.busy || this.stopped) return;
     const group = this.waiting;
     if (group.length > 0) return this.writeGroup(group);
+    const mend = this.mending.shift();
+    if (mend !== undefined) return this.mendNow(mend);
     const idle = this.onIdle;
     this.onIdle = null;
     idle?.();
+  }
+
+  private mendNow(done: (copies: number) => void): void {
+    const { disk, identity, onFailure } = this.options;
+    const failed = ({ cause, message }: LogError): void =>
+      onFailure(cause ?? { code: 'io', file: superblockFile, message });
+    this.busy = true;
+    readSuperblockCopies(disk, identity.hasher, (copies) => {
+      if (this.stopped) return;
+      if (!copies.ok) return failed(copies.error);
+      const bad = copies.value.filter((copy) => isStale(copy, this.current)).length;
+      rewriteStaleCopies(disk, identity.hasher, copies.value, this.current, (result) => {
+        if (this.stopped) return;
+        if (!result.ok) return failed(result.error);
+        this.busy = false;
+        done(bad);
+        this.pump();
+      });
+    });
   }
 
   private writeGroup(group: readonly { readonly change: Change; readonly done: () => void }[]): void {

@@ -47,6 +47,8 @@ export class Trimming {
     this.asked = Math.max(this.asked, op);
     this.doom(op, keep);
     this.isAsked = true;
+    // Or the trim would wait for the room that it is to make.
+    if (this.options.files.isFull) this.options.commit.dropWaiting(op);
     this.pump();
   }
 

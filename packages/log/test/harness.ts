@@ -96,10 +96,13 @@ export function format(
   return b.clockwork.await((done) => formatLog({ ...identity, disk: b.disk, superblock: payload, geometry }, done));
 }
 
-export function open(b: Bench, over: Partial<LogIdentity> = {}): Result<OpenedLog, LogError> {
-  return b.clockwork.await((done) =>
-    openLog({ ...identity, ...over, disk: b.disk, onFatal: (error) => b.fatal.push(error) }, done),
-  );
+export function open(
+  b: Bench,
+  over: Partial<LogIdentity> = {},
+  onFull: (full: boolean) => void = () => {},
+): Result<OpenedLog, LogError> {
+  const onFatal = (error: Error): void => void b.fatal.push(error);
+  return b.clockwork.await((done) => openLog({ ...identity, ...over, disk: b.disk, onFull, onFatal }, done));
 }
 
 export function formatted(seed = 1, geometry = smallGeometry): Bench {

@@ -151,25 +151,64 @@ describe('failures are final', () => {
     expect(b.fatal).toHaveLength(1);
   });
 
-  it('a full disk is noted ahead of need, and final only when an append needs the space', () => {
+  it('a full disk is noted ahead of need; an append that needs the space waits for it and harms nothing', () => {
     const b = formatted();
-    const opened = unwrap(open(b));
-    b.disk.faults.capacityBytes = b.disk.usedBytes();
-    append(b, opened, chain([1000]));
-    b.clockwork.run();
+    const told: boolean[] = [];
+    const opened = unwrap(open(b, {}, (full) => told.push(full)));
+    b.disk.faults.capacityBytes = b.disk.usedBytes() + 4096;
+    const [first, fits, doesNot, behind] = chain([1000, 1000, 900_000, 900_000]);
+    append(b, opened, [present(first)]);
     expect(opened.log.isLowOnSpace()).toBe(true);
-    expect(b.fatal).toEqual([]);
     let completed = 0;
-    const [, fits, doesNot] = chain([1000, 900_000, 900_000]);
     opened.log.append(present(fits), () => completed++);
     b.clockwork.run();
     expect(completed).toBe(1);
-    expect(b.fatal).toEqual([]);
+    expect([opened.log.isFull(), told]).toEqual([false, []]);
     opened.log.append(present(doesNot), () => completed++);
+    opened.log.append(present(behind), () => completed++);
     b.clockwork.run();
+    // Whichever of the two did not fit waits.
+    expect(completed).toBe(2);
+    expect([opened.log.isFull(), told]).toEqual([true, [true]]);
+    expect(opened.log.waitingBytes()).toBeGreaterThan(900_000);
+    opened.log.tryAgain();
+    b.clockwork.run();
+    expect([opened.log.isFull(), told]).toEqual([true, [true]]);
+    expect(read(b, opened, 2, present(fits).header.id)).toEqual(present(fits));
+    // Nothing of the file that found no room is left, so that something smaller may.
+    expect(b.disk.fileNames().filter((file) => file.startsWith('unfinished'))).toEqual([]);
+    b.disk.faults.capacityBytes = Number.MAX_SAFE_INTEGER;
+    opened.log.tryAgain();
+    b.clockwork.run();
+    expect([completed, opened.log.isFull(), told]).toEqual([3, false, [true, false]]);
+    expect([opened.log.waitingBytes(), b.fatal]).toEqual([0, []]);
+    close(b, opened);
+    expect(states(recover(unwrap(open(b))))).toEqual(['durable', 'durable', 'durable', 'durable']);
+  });
+
+  it('a quota of which the file system does not tell is met in the middle of a file, and nothing of it stays', () => {
+    const b = formatted();
+    const opened = unwrap(open(b));
+    b.disk.faults.capacityUntold = true;
+    b.disk.faults.capacityBytes = b.disk.usedBytes() + 4096;
+    let completed = 0;
+    for (const prepare of chain([900_000, 900_000])) opened.log.append(prepare, () => completed++);
+    b.clockwork.run();
+    expect([completed, opened.log.isFull()]).toEqual([1, true]);
+    expect(b.disk.fileNames().filter((file) => file.startsWith('unfinished'))).toEqual([]);
+    expect(b.fatal).toEqual([]);
+  });
+
+  it('is closed while an append waits for room: it never completes, and nothing of it is there', () => {
+    const b = formatted();
+    const opened = unwrap(open(b));
+    b.disk.faults.capacityBytes = b.disk.usedBytes();
+    let completed = 0;
+    for (const prepare of chain([900_000, 900_000])) opened.log.append(prepare, () => completed++);
+    b.clockwork.run();
+    close(b, opened);
     expect(completed).toBe(1);
-    expect(b.fatal).toHaveLength(1);
-    expect(b.fatal[0]?.message).toContain('no-space');
+    expect(states(recover(unwrap(open(b))))).toEqual(['durable']);
   });
 });
 

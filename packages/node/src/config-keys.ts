@@ -45,6 +45,11 @@ export const configKeys = [
     kind: 'number',
     about: 'ops between two checkpoints, the same on all nodes; read by `format` alone (default 16384)',
   },
+  {
+    key: 'scrubSeconds',
+    kind: 'number',
+    about: 'time in which the whole disk is read once to find damage; small ones sooner (default 86400, a day)',
+  },
   { key: 'stopGraceMs', kind: 'number', about: 'time a primary has to hand over before the node leaves' },
 ] as const satisfies readonly ConfigKey[];
 

@@ -155,6 +155,7 @@ export const configSchema = z.strictObject({
   clientsMax: whole('connections', 1, 65_536).optional(),
   // Fewer ops would write the state more often than the log.
   checkpointInterval: whole('ops', 16, 1_048_576).optional(),
+  scrubSeconds: whole('seconds', 1, 31_536_000).optional(),
   stopGraceMs: whole('milliseconds', 0, 60_000).optional(),
 });
 

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { type ClusterId, err, ok, type ReplicaId, type Result } from '@kimberlite/base';
+import { scrubSecondsDefault } from '@kimberlite/host';
 import type { Address } from './address.ts';
 import { configKeys, type ConfigKeyName, flagOf, nearestName, variableOf } from './config-keys.ts';
 import type { ConfigProblem } from './config-problem.ts';
@@ -35,6 +36,8 @@ export interface NodeConfig {
   readonly clientsMax: number;
   /** Ops between two checkpoints: fixed by `format`, and the same on all nodes. Null: the default, or as it was formatted. */
   readonly checkpointInterval: number | null;
+  /** Seconds in which the whole disk is read once. */
+  readonly scrubSeconds: number;
   readonly stopGraceMs: number;
 }
 
@@ -132,6 +135,7 @@ function withDefaults(values: ConfigValues): NodeConfig {
     clientQueueBytesTotal: values.clientQueueBytesTotal ?? 256 * mebibyte,
     clientsMax: values.clientsMax ?? 2048,
     checkpointInterval: values.checkpointInterval ?? null,
+    scrubSeconds: values.scrubSeconds ?? scrubSecondsDefault,
     stopGraceMs: values.stopGraceMs ?? 5000,
   };
 }

@@ -310,7 +310,8 @@ class FileDiskImpl implements FileDisk {
     fs.open(this.directory, 'r', (cause, fd) => {
       if (cause !== null) return done(err(this.error('', cause)));
       fs.fsync(fd, (failed) => {
-        fs.close(fd, () => done(failed === null ? ok(undefined) : err(this.error('', failed))));
+        // Whatever the reason: names that others rely on may be lost, and that is final.
+        fs.close(fd, () => done(failed === null ? ok(undefined) : this.fail('io', '', failed.message)));
       });
     });
   }
@@ -337,6 +338,13 @@ class FileDiskImpl implements FileDisk {
       this.forget(file);
       this.fresh.delete(file);
       done(ok(undefined));
+    });
+  }
+
+  free(completion: Completion<number>): void {
+    const done = this.tracked(completion);
+    fs.statfs(this.directory, (cause, stats) => {
+      done(cause === null ? ok(stats.bavail * stats.bsize) : err(this.error('', cause)));
     });
   }
 

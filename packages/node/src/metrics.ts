@@ -13,6 +13,7 @@ export interface ReplicaFigures {
   readonly clockOffsetUs: number | null;
   readonly diskUsedBytes: number;
   readonly divergence: { readonly op: number; readonly untilOp: number } | null;
+  readonly diskRoom: 'enough' | 'little' | 'none';
 }
 
 const statuses = ['normal', 'view-change', 'recovering', 'recovering-head', 'quarantined'] as const;
@@ -94,6 +95,8 @@ export class NodeMetrics implements Metrics {
         const { divergence } = figures;
         gauge('replica_diverged_op', divergence?.op ?? 0);
         gauge('replica_heal_ops', divergence === null ? 0 : Math.max(0, divergence.untilOp - figures.applied));
+        gauge('disk_low', figures.diskRoom === 'enough' ? 0 : 1);
+        gauge('disk_full', figures.diskRoom === 'none' ? 1 : 0);
         if (figures.clockOffsetUs !== null) gauge('clock_offset_seconds', figures.clockOffsetUs / 1_000_000);
       },
     });
@@ -138,6 +141,8 @@ const replicaHelp: Readonly<Record<string, string>> = {
   replica_diverged_op: 'op at which this replica was found to differ, while it is quarantined; else 0',
   replica_heal_ops: 'ops a quarantined replica has yet to replay; else 0',
   disk_used_bytes: 'bytes the log takes up in the data directory',
+  disk_low: '1 while the next file of the log cannot be made for want of space',
+  disk_full: '1 while writes wait for space, and are refused to clients if this replica is the primary',
 };
 
 const otherHelp: Readonly<Record<string, string>> = {
@@ -155,6 +160,11 @@ const otherHelp: Readonly<Record<string, string>> = {
   client_refusals_total: 'client connections refused or closed by this node, by reason',
   peer_frames_bad_total: 'frames from replicas that were damaged or not what they claimed',
   client_frames_bad_total: 'frames from clients that were damaged or not what they claimed',
+  damage_found_total: 'damaged pieces of the data directory that were found',
+  damage_repaired_total: 'of those, the ones that were written again',
+  scrub_passes_total: 'times that everything on the disk was read once to find damage',
+  scrub_read_bytes_total: 'bytes read by that',
+  prepares_dropped_total: 'prepares of peers dropped because the disk does not keep up with them',
   ops_applied_total: 'ops the state machine has executed since the start, replayed ones included',
   divergences_total: 'times this replica was found to have diverged since the start',
   alerts_total: 'alerts that committed commands asked for',

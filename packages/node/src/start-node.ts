@@ -354,7 +354,7 @@ class Node {
   }
 
   private makeHostOptions(fatal: (error: Error) => void): HostOptions<KernelState> {
-    const { clusterId, replica, replicas, dataDir } = this.config;
+    const { clusterId, replica, replicas, dataDir, scrubSeconds } = this.config;
     return {
       cluster: clusterId,
       replica,
@@ -363,6 +363,7 @@ class Node {
       crc32: nodeCrc32,
       codec: this.codec,
       stateMachine: createKernelStateMachine({ decodeText: nodeDecodeText }),
+      scrubSeconds,
       // Drawn, so that no two replicas are in step (pitfall 30).
       seed: randomBytes(4).readUInt32LE(),
       nonce: randomBytes(16).toString('hex'),

@@ -1,20 +1,19 @@
-import type { Timers } from '@kimberlite/host';
-import type { TimerName } from '@kimberlite/vsr';
+import type { HostTimer, Timers } from '@kimberlite/host';
 
 /**
  * One timer of each name. A timer that is due fires only after the sockets have been read once more: after a pause
  * of the process the heartbeats that arrived meanwhile count before the timeout that missed them does (pitfall 28).
  */
 export class NodeTimers implements Timers {
-  private readonly armed = new Map<TimerName, NodeJS.Timeout>();
-  private readonly fired: (timer: TimerName) => void;
+  private readonly armed = new Map<HostTimer, NodeJS.Timeout>();
+  private readonly fired: (timer: HostTimer) => void;
   private closed = false;
 
-  constructor(fired: (timer: TimerName) => void) {
+  constructor(fired: (timer: HostTimer) => void) {
     this.fired = fired;
   }
 
-  readonly set = (timer: TimerName, delayMs: number): void => {
+  readonly set = (timer: HostTimer, delayMs: number): void => {
     this.cancel(timer);
     if (this.closed) return;
     const handle = setTimeout(() => {
@@ -28,7 +27,7 @@ export class NodeTimers implements Timers {
     this.armed.set(timer, handle);
   };
 
-  readonly cancel = (timer: TimerName): void => {
+  readonly cancel = (timer: HostTimer): void => {
     const handle = this.armed.get(timer);
     if (handle === undefined) return;
     clearTimeout(handle);

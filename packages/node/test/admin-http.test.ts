@@ -38,6 +38,9 @@ const row: StatusRow = {
   clockOffsetUs: null,
   diskUsedBytes: 0,
   divergence: null,
+  diskRoom: 'enough',
+  damageFound: 0,
+  damageRepaired: 0,
   members: [],
 };
 

@@ -52,6 +52,7 @@ describe('sources', () => {
       clientQueueBytesTotal: ['600000001', '600000002', '600000003'],
       clientsMax: ['1', '2', '3'],
       checkpointInterval: ['16', '17', '18'],
+      scrubSeconds: ['1', '2', '3'],
       stopGraceMs: ['1', '2', '3'],
     };
     expect(Object.keys(samples).sort()).toEqual(configKeys.map(({ key }) => key).sort());

@@ -54,6 +54,8 @@ export type RefusalReason =
   | 'quarantined'
   | 'stopping'
   | 'unavailable'
+  /** The primary's disk has no room. Of requests alone: queries are answered. */
+  | 'disk-full'
   | 'invalid';
 
 export interface Refusal {

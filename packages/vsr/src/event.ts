@@ -67,6 +67,12 @@ export type Event =
       readonly part: number;
       readonly stored: boolean;
     }
+  /** A scrub found the prepare damaged that the log had under that id: it is not there any more. */
+  | { readonly type: 'damage-found'; readonly op: Op; readonly id: Checksum }
+  /** A scrub found a part of it damaged. */
+  | { readonly type: 'checkpoint-damaged'; readonly ref: CheckpointRef }
+  /** Writes to the log wait for room on the disk; or go on again. */
+  | { readonly type: 'disk-full'; readonly full: boolean }
   /** The operator vouches that the machine of that replica is gone for good. Answered by `member-replaced`. */
   | { readonly type: 'replace-member'; readonly replica: number; readonly ticket: number }
   /** The operator wants another group. Answered by `members-changed`. */

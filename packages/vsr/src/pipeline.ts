@@ -97,6 +97,10 @@ function onClientRequest<S>(r: Replica<S>, request: ClientRequest): void {
     case 'ignore':
       return;
     case 'admit':
+      if (r.diskFull) {
+        r.mark('disk-full-refused');
+        return refuseRequest(r, request, 'disk-full');
+      }
       if (clockVerdict(r).type !== 'agreed') {
         r.mark('clock-unsynchronized');
         return refuseRequest(r, request, 'clock-unsynchronized');

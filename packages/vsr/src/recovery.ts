@@ -120,6 +120,8 @@ function loadLog<S>(r: Replica<S>): void {
   r.replayUntil = r.commit;
   assert(r.commit <= head, () => `op ${r.commit} was committed, but the log ends at ${head}`);
   linkDown(r);
+  // What the checkpoint covers is applied without the log; peers, or an older checkpoint, may need it all the same.
+  for (const [op, { faulty }] of r.slots) if (faulty && op <= r.applied && idAt(r, op) !== null) r.damaged.add(op);
   r.last = { ...r.last, commit: r.commit };
 }
 

@@ -2,6 +2,7 @@ import { assert, type Checksum, op as toOp, type Prepare, type PrepareHeader } f
 import { advanceApply } from './apply.ts';
 import { takeBody, writeBody } from './log-writes.ts';
 import { noteSystemOp } from './members.ts';
+import { fetchMending, takeMended } from './mend.ts';
 import type { HeadersMessage, RepairPrepareMessage, RequestHeadersMessage, RequestPrepareMessage } from './message.ts';
 import { hasReplica, withReplica } from './quorum.ts';
 import {
@@ -65,6 +66,7 @@ export function startRepair<S>(r: Replica<S>): void {
   // The undecided end first: commits wait for it.
   for (let op = r.commit + 1; op <= r.head; op++) fetchBody(r, op, load);
   if (r.syncing === null && r.stateLoaded) fetchCommitted(r, load);
+  fetchMending(r);
   if (r.damaged.size > 0 || r.fetches.size > 0 || r.headerFetch !== null || r.applied < r.commit) armRepairTimer(r);
 }
 
@@ -239,7 +241,7 @@ function keepRead<S>(r: Replica<S>, prepare: Prepare): void {
 }
 
 /** Rot: the slot is marked, and what it held is repaired from peers; never truncated, never nacked (pitfall 22). */
-function onUnreadable<S>(r: Replica<S>, op: number, id: Checksum): void {
+export function onUnreadable<S>(r: Replica<S>, op: number, id: Checksum): void {
   // Up to a checkpoint the log may be gone, and nothing needs it.
   if (op <= Math.max(Math.min(r.logLow, r.applied), r.checkpointing.trimmed)) return;
   if (op < r.logLow) {
@@ -328,6 +330,7 @@ export function onHeaders<S>(r: Replica<S>, m: HeadersMessage): void {
 
 export function onRepairPrepare<S>(r: Replica<S>, m: RepairPrepareMessage): void {
   r.misses[m.from] = 0;
+  if (takeMended(r, m.prepare)) return;
   const { header } = m.prepare;
   if (!mayRepair(r) || header.op > r.head || idAt(r, header.op) !== header.id) return;
   if (header.op < r.linkedLow && header.op > r.commit) return;

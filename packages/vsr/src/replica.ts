@@ -24,6 +24,7 @@ import type { Effect } from './effect.ts';
 import type { ClockReading } from './event.ts';
 import { epochOf, foundingGroup, type Group, membersOf, primaryIn, quorumsOfGroup, viewsPerEpoch } from './group.ts';
 import { createMembers, type Members } from './members.ts';
+import { type Mending, nothingMended } from './mend.ts';
 import type { DoViewChangeMessage, PrepareMessage, StateReport } from './message.ts';
 import type { Quorums, ReplicaSet } from './quorum.ts';
 import type { SessionEntry } from './sessions.ts';
@@ -218,6 +219,12 @@ export interface Replica<S> {
   /** Timers that are armed only while there is something to do. */
   armed: Set<string>;
 
+  /** An op that is committed and not durable here, and since when; null: none was seen. */
+  diskLag: { readonly op: number; readonly atUs: number } | null;
+
+  /** Writes to the log wait for room on the disk. */
+  diskFull: boolean;
+
   // Read confirmation (Table F), primary.
   nextRound: number;
   startedRound: number;
@@ -280,6 +287,9 @@ export interface Replica<S> {
   misses: number[];
   reads: Map<string, LogRead>;
   walks: Map<number, HeaderWalk>;
+
+  /** What a scrub found, and peers are asked for. */
+  mending: Mending;
 
   readonly members: Members;
 
@@ -406,6 +416,9 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     waitingSinceUs: null,
     silent: false,
     progress: { applied: 0, atUs: 0 },
+    mending: nothingMended,
+    diskLag: null,
+    diskFull: false,
     armed: new Set(),
     nextRound: 1,
     startedRound: 0,

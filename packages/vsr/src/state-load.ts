@@ -59,7 +59,7 @@ export function onCheckpointPartRead<S>(
   decodeReady(r, loading);
 }
 
-function noteDamage<S>(r: Replica<S>, { checksum }: CheckpointRef): void {
+export function noteDamage<S>(r: Replica<S>, { checksum }: CheckpointRef): void {
   const c = r.checkpointing;
   if (!c.refs.some((ref) => ref.checksum === checksum)) return;
   r.mark('checkpoint-damaged');

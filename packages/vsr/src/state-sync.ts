@@ -10,6 +10,7 @@ import type {
   RequestCheckpointMessage,
   RequestCheckpointPartMessage,
 } from './message.ts';
+import { giveUpMending, onMendPart, onMendReceiving, onMendStored, onMendTimer } from './mend.ts';
 import { extendLinks, readsOwnHeaders, startRepair } from './repair.ts';
 import { idAt, isDurableAt, primaryOf, type Replica } from './replica.ts';
 import { armTimer, broadcast, disarm, send } from './send.ts';
@@ -68,6 +69,7 @@ export function watchForTrimmedLog<S>(r: Replica<S>): void {
 
 export function beginSync<S>(r: Replica<S>): void {
   r.mark('state-sync');
+  giveUpMending(r);
   r.syncing = {
     phase: 'asking',
     rounds: 0,
@@ -93,7 +95,7 @@ function askForCheckpoints<S>(r: Replica<S>): void {
 export function onSyncTimer<S>(r: Replica<S>): void {
   disarm(r, 'sync');
   const s = r.syncing;
-  if (s === null) return;
+  if (s === null) return onMendTimer(r);
   // Another primary's log reached far enough back.
   if (r.stateLoaded && s.phase !== 'installing' && r.applied === r.commit) return endSync(r);
   // What was missing has come meanwhile, and no checkpoint is newer: the log brings the rest.
@@ -212,7 +214,8 @@ function request<S>(r: Replica<S>, s: Syncing<S>, part: number): void {
 
 export function onCheckpointPart<S>(r: Replica<S>, m: CheckpointPartMessage): void {
   const s = r.syncing;
-  if (s === null || s.target === null || s.target.checksum !== m.checksum || !s.flights.has(m.part)) return;
+  if (s === null) return onMendPart(r, m);
+  if (s.target === null || s.target.checksum !== m.checksum || !s.flights.has(m.part)) return;
   if (s.phase !== 'manifest' && s.phase !== 'fetching') return;
   if (m.bytes === null) return withoutHolder(r, s, m);
   const flights = new Map(s.flights);
@@ -241,7 +244,8 @@ function withoutHolder<S>(r: Replica<S>, s: Syncing<S>, m: CheckpointPartMessage
 /** The disk knows which parts are missing; null: that was no manifest of the target, or there is no space. */
 export function onCheckpointReceiving<S>(r: Replica<S>, checksum: Checksum, missing: readonly number[] | null): void {
   const s = r.syncing;
-  if (s === null || s.phase !== 'opening' || s.target?.checksum !== checksum) return;
+  if (s === null) return onMendReceiving(r, checksum, missing);
+  if (s.phase !== 'opening' || s.target?.checksum !== checksum) return;
   if (missing === null) {
     r.syncing = { ...s, phase: 'manifest', turn: s.turn + 1, flights: new Map() };
     return;
@@ -272,7 +276,8 @@ function requestAgain<S>(r: Replica<S>, s: Syncing<S>): void {
 /** False: it is not what the manifest says, or there is no space. */
 export function onCheckpointPartStored<S>(r: Replica<S>, checksum: Checksum, part: number, stored: boolean): void {
   const s = r.syncing;
-  if (s === null || s.phase !== 'fetching' || s.target?.checksum !== checksum) return;
+  if (s === null) return onMendStored(r, checksum, part, stored);
+  if (s.phase !== 'fetching' || s.target?.checksum !== checksum) return;
   const storing = s.storing - 1;
   if (stored) r.syncing = { ...s, storing, heardUs: r.now };
   else r.syncing = { ...s, storing, turn: s.turn + 1, missing: [...s.missing, part] };

@@ -3,6 +3,7 @@ import { onAuditTimer } from './audit.ts';
 import { onCheckpointTimer, onCheckpointWritten } from './checkpoint.ts';
 import { onPing, onPingTimer, onPong } from './clock.ts';
 import { judgeDivergence } from './divergence.ts';
+import { onDiskFull } from './disk-trouble.ts';
 import type { Effect } from './effect.ts';
 import type { ClockReading, Event, TimerName } from './event.ts';
 import { checkInvariants } from './invariants.ts';
@@ -11,6 +12,7 @@ import { answerOldEpoch, askForEpoch, enterNextEpoch, onNewEpoch } from './epoch
 import { epochOf } from './group.ts';
 import { isDead, onReplaceMember } from './members.ts';
 import { onChangeMembers } from './reconfiguration.ts';
+import { onCheckpointDamaged, onDamageFound } from './mend.ts';
 import type { Message } from './message.ts';
 import {
   onAbdicateTimer,
@@ -103,6 +105,12 @@ function onEvent<S>(r: Replica<S>, event: Event): void {
       return onCheckpointReceiving(r, event.checksum, event.missing);
     case 'checkpoint-part-stored':
       return onCheckpointPartStored(r, event.checksum, event.part, event.stored);
+    case 'damage-found':
+      return onDamageFound(r, event.op, event.id);
+    case 'checkpoint-damaged':
+      return onCheckpointDamaged(r, event.ref);
+    case 'disk-full':
+      return onDiskFull(r, event.full);
     case 'replace-member':
       return onReplaceMember(r, event.replica, event.ticket);
     case 'change-members':

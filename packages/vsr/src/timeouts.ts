@@ -22,6 +22,8 @@ export interface Timing {
   readonly abdicateMs: number;
   /** A primary that has committed ops to apply and gets none applied for so long gives up. */
   readonly forfeitMs: number;
+  /** A primary whose own disk lags so long behind what the others' have made committed hands over. */
+  readonly diskLagMs: number;
   readonly requestStartViewMs: number;
   readonly repairMs: number;
   /** A repair request unanswered for so long goes to another peer. */
@@ -58,6 +60,7 @@ export const defaultTiming: Timing = {
   prepareResendCeilingMs: 1000,
   abdicateMs: 500,
   forfeitMs: 2000,
+  diskLagMs: 1000,
   requestStartViewMs: 50,
   repairMs: 30,
   repairTimeoutMs: 150,

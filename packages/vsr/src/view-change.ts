@@ -327,6 +327,7 @@ function becomePrimary<S>(r: Replica<S>): void {
   becomeNormal(r);
   r.inherited = r.head;
   r.progress = { applied: r.applied, atUs: r.now };
+  r.diskLag = null;
   broadcast(r, startViewMessage(r, ''));
   sendHeartbeat(r);
   setTimer(r, 'heartbeat', r.timing.heartbeatMs);

@@ -57,6 +57,11 @@ export interface StatusRow {
   readonly diskUsedBytes: number;
   /** Why it is quarantined, and how far it has come. Null while its state is believed. */
   readonly divergence: DivergenceStatus | null;
+  /** Whether the log's next file can be made; `none`: writes wait for it. */
+  readonly diskRoom: 'enough' | 'little' | 'none';
+  /** Damaged pieces of the data directory found since the node started, and how many of them were written again. */
+  readonly damageFound: number;
+  readonly damageRepaired: number;
   readonly members: readonly MemberAddress[];
 }
 

@@ -141,6 +141,9 @@ const statusRow = z.strictObject({
       untilOp: natural<number>(),
     })
     .nullable(),
+  diskRoom: z.enum(['enough', 'little', 'none']),
+  damageFound: natural<number>(),
+  damageRepaired: natural<number>(),
   members,
 });
 
@@ -154,6 +157,7 @@ const refusalReasons = [
   'quarantined',
   'stopping',
   'unavailable',
+  'disk-full',
   'invalid',
 ] as const satisfies readonly RefusalReason[];
 

@@ -182,6 +182,7 @@ export function watchDisk(disk: WatchableDisk, listener: DiskListener): Crashabl
       listener.removed(file);
       disk.remove(file, done);
     },
+    free: (done) => disk.free(done),
     wipe: () => {
       written = null;
       synced = null;

@@ -129,6 +129,11 @@ export const fieldRules: { readonly [Field in keyof Subject]-?: FieldRule } = {
   progress: reset('time: read only to forfeit, which is a vote like those of the other timers', (r) => {
     r.progress = { applied: r.applied, atUs: stillUs };
   }),
+  diskLag: reset('time: read only to hand over, which is a vote like those of the other timers', (r) => {
+    r.diskLag = null;
+  }),
+  mending: same('nothing is scrubbed'),
+  diskFull: same('every disk has room'),
   armed: resetPartly('timers that the world does not explore are taken out', forgetUnexplored),
   nextRound: state,
   startedRound: state,

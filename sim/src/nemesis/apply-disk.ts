@@ -5,7 +5,7 @@ import { type ActionEffect, type FaultWorld, takeDown } from './world.ts';
 
 /** From the call that a trap waits for until the power goes: within the shortest latency of a disk. */
 const trapDelayUs = 1;
-/** Until a process that ended while its disk was full or unreadable is tried again. */
+/** Until a process that ended while its disk was unreadable is tried again. */
 const rebootUs = 150_000;
 /** Until a process that has met a failure of its disk must be gone. */
 const stopWithinUs = 1_000_000;
@@ -66,16 +66,16 @@ export function failCall(
   return 'waiting';
 }
 
+/** Nobody stops for it. On every other machine it is a quota, of which the file system does not tell. */
 export function fillDisk(world: FaultWorld, { kind, replica, forUs }: ActionOf<'full-disk'>): ActionEffect {
   const platter = world.cluster.machines[replica]?.platter;
   const traps = world.traps(replica);
   if (platter === undefined || traps === null) return 'nothing';
   platter.faults.capacityBytes = platter.usedBytes();
+  platter.faults.capacityUntold = replica % 2 === 0;
   traps.set({ on: 'failure', call: 'create', spring: () => world.struck(kind) });
-  const callOff = excuseStops(world, replica, rebootUs);
   world.later(forUs, () => {
     platter.faults.capacityBytes = noFaults.capacityBytes;
-    callOff();
   });
   return 'waiting';
 }

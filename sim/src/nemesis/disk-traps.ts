@@ -1,6 +1,9 @@
 import type { DiskWatcher, SimDisk } from '../disk.ts';
 import { type FileTarget, isOfTarget } from './kinds.ts';
 
+/** Of those that a log makes; its headers files may be smaller, but come with a segment. */
+const smallestFileBytes = 4096;
+
 /** What a trap waits for on one disk. Each springs once. */
 export type DiskTrap =
   | { readonly on: 'write' | 'sync'; readonly target: FileTarget; readonly spring: () => void }
@@ -63,6 +66,11 @@ export class DiskTraps implements DiskWatcher {
 
   syncDirectory(changes: number): void {
     if (this.traps.length > 0 && changes > 0) this.take((trap) => trap.on === 'names');
+  }
+
+  /** Whoever has no room for the smallest file of a log does not try to make one. */
+  told(freeBytes: number): void {
+    if (freeBytes < smallestFileBytes) this.failed('create');
   }
 
   failed(call: string): void {

@@ -28,4 +28,5 @@ export const peekDisk = (platter: SimDisk): Disk => ({
   syncDirectory: refuse,
   rename: refuse,
   remove: refuse,
+  free: refuse,
 });

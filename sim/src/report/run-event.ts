@@ -85,7 +85,8 @@ export type DiskCall =
   | 'sync'
   | 'sync-directory'
   | 'rename'
-  | 'remove';
+  | 'remove'
+  | 'free';
 
 /** Calls after which something is durable. */
 export const isDurable = (call: DiskCall): boolean =>

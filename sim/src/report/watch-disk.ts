@@ -39,6 +39,7 @@ export function watchDisk(
     syncDirectory: (back) => disk.syncDirectory(through('sync-directory', '', '', back)),
     rename: (from, to, back) => disk.rename(from, to, through('rename', from, `to ${to}`, back)),
     remove: (file, back) => disk.remove(file, through('remove', file, '', back)),
+    free: (back) => disk.free(through('free', '', '', back)),
     crash: () => disk.crash(),
     wipe: () => disk.wipe(),
     holds: (file, offset, bytes) => disk.holds(file, offset, bytes),

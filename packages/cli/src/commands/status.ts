@@ -37,6 +37,15 @@ export function addStatus(program: Command, context: Context): void {
 
 const megabytes = (bytes: number): string => `${(bytes / 1_048_576).toFixed(1)} MiB`;
 
+function diskShown({ colors }: Terminal, row: ReplicaRow & { reachable: true }): string {
+  const { diskUsedBytes, diskRoom, damageFound, damageRepaired } = row;
+  const used = megabytes(diskUsedBytes);
+  const open = damageFound - damageRepaired;
+  if (open > 0) return colors.red(`${used}, ${open} damaged`);
+  if (diskRoom === 'enough') return used;
+  return diskRoom === 'none' ? colors.red(`${used}, full`) : colors.yellow(`${used}, nearly full`);
+}
+
 /** Offset of a wall clock from what a majority agrees on; beyond 99 ms in milliseconds. */
 function clockShown(offsetUs: number | null): string {
   if (offsetUs === null) return '–';
@@ -76,7 +85,7 @@ function cells(terminal: Terminal, row: ReplicaRow): string[] {
     String(row.checkpoint),
     String(row.lag ?? ''),
     clockShown(row.clockOffsetUs),
-    megabytes(row.diskUsedBytes),
+    diskShown(terminal, row),
     `${row.stateHash.slice(0, 8)}@${row.stateHashOp}`,
     row.version,
   ];

@@ -8,6 +8,8 @@ export type ClientErrorCode =
   | 'Aborted'
   /** The client, or the primary, has too much to do. */
   | 'Overloaded'
+  /** The primary's disk has no room: reads are answered, writes once there is some. */
+  | 'DiskFull'
   /** The session fell out of the cluster's table while the call was in flight. */
   | 'SessionEvicted'
   /** The client was closed. */
@@ -37,11 +39,13 @@ export interface CallFailure {
   readonly details?: Readonly<Record<string, unknown>>;
 }
 
+const retryableCodes: ReadonlySet<ClientErrorCode> = new Set(['Timeout', 'Overloaded', 'DiskFull', 'SessionEvicted']);
+
 export const failure = (code: ClientErrorCode, outcome: CallOutcome, message: string): CallFailure => ({
   code,
   message,
   outcome,
-  retryable: outcome === 'not-applied' && (code === 'Timeout' || code === 'Overloaded' || code === 'SessionEvicted'),
+  retryable: outcome === 'not-applied' && retryableCodes.has(code),
 });
 
 /**

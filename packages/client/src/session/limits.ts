@@ -51,6 +51,8 @@ export interface ClientTiming {
   readonly deadLinkMs: number;
   /** Longest wait a refusal may impose. */
   readonly pauseMaxMs: number;
+  /** The primary's disk has been full so long: nobody with room is going to take over, and calls are told at once. */
+  readonly diskFullMs: number;
 }
 
 export const defaultTiming: ClientTiming = {
@@ -65,6 +67,7 @@ export const defaultTiming: ClientTiming = {
   unsettledMs: 25,
   deadLinkMs: 2_000,
   pauseMaxMs: 2_000,
+  diskFullMs: 3_000,
 };
 
 /** How often a session that waits for something wants to be told the time. */

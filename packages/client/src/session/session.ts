@@ -37,6 +37,7 @@ type Refusal = Extract<Reply, { type: 'refused' }>['refusal'];
 
 const noSession = sessionNumber(0);
 const empty: readonly SessionOutput[] = [];
+const diskFullText = 'The disk of the primary is full: writes are refused until there is room, reads go on.';
 
 /**
  * One client of a cluster as a state machine: calls in, frames and results out, no clock, no socket.
@@ -62,6 +63,8 @@ class Session implements ClientSession {
   private pausedUntilMs = 0;
   private refusals = 0;
   private lastRefusal: Refusal | null = null;
+  /** Since when requests have been refused for want of space; null: they are not. */
+  private diskFullSinceMs: number | null = null;
   private welcomed = false;
   private closed = false;
 
@@ -153,8 +156,10 @@ class Session implements ClientSession {
 
   private expire(nowMs: number): void {
     const overloaded = this.lastRefusal?.reason === 'overloaded';
+    const full = this.diskFullSinceMs !== null;
     for (const id of this.calls.late(nowMs)) {
-      this.giveUp(id, overloaded ? 'Overloaded' : 'Timeout', `No answer in time: ${this.situation()}.`);
+      const code = overloaded ? 'Overloaded' : full ? 'DiskFull' : 'Timeout';
+      this.giveUp(id, code, full ? diskFullText : `No answer in time: ${this.situation()}.`);
     }
   }
 
@@ -194,7 +199,8 @@ class Session implements ClientSession {
     const { active } = this.links;
     if (active === null) return true;
     const reason = this.lastRefusal?.reason;
-    if (reason !== undefined && reason !== 'overloaded' && reason !== 'window-full') return true;
+    const isBusy = reason === 'overloaded' || reason === 'window-full' || reason === 'disk-full';
+    if (reason !== undefined && !isBusy) return true;
     const before = nowMs - this.timing.silenceMs;
     if (active.heardMs >= before) return false;
     return Math.min(this.registrationSentMs ?? nowMs, this.flight.oldestSentMs()) < before;
@@ -355,6 +361,7 @@ class Session implements ClientSession {
         this.session = reply.session;
         this.registrationSentMs = null;
         this.flight.resendWanted = true;
+        this.diskFullSinceMs = null;
         return this.wentWell();
       case 'outcome':
         return this.onOutcome(reply);
@@ -382,6 +389,7 @@ class Session implements ClientSession {
     const request = reply.session === this.session ? this.flight.requests.get(reply.number) : undefined;
     if (request === undefined) return;
     this.flight.forget(request);
+    this.diskFullSinceMs = null;
     this.wentWell();
     const outcomes = decodeOutcomes(reply.body);
     if (!outcomes.ok || outcomes.value.length !== request.calls.length) {
@@ -428,6 +436,25 @@ class Session implements ClientSession {
       return;
     }
     this.onRefusal(refusal, nowMs);
+    this.tellOfFullDisk(refusal, request, nowMs);
+  }
+
+  /**
+   * For as long as another replica may take over the call waits. After that it fails, if it certainly was not admitted:
+   * what was issued behind it, reads above all, need not wait for room on a disk.
+   */
+  private tellOfFullDisk(refusal: Refusal, request: Request | undefined, nowMs: number): void {
+    if (refusal.reason !== 'disk-full') {
+      this.diskFullSinceMs = null;
+      return;
+    }
+    this.diskFullSinceMs ??= nowMs;
+    if (nowMs - this.diskFullSinceMs < this.timing.diskFullMs) return;
+    if (request !== undefined && !certainlyNotAdmitted(request)) return;
+    const { queue } = this.calls;
+    // Without a session nothing was sent yet: what waits for one is told instead.
+    const calls = request?.calls ?? (queue.peek()?.type === 'command' ? queue.batch() : []);
+    for (const call of calls) this.calls.fail(call, failure('DiskFull', 'not-applied', diskFullText));
   }
 
   private onQueryRefused(number: number, refusal: Refusal, nowMs: number): void {
