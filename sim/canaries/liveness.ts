@@ -252,8 +252,8 @@ export const liveness: readonly Canary[] = [
     patches: [
       vsr(
         'normal',
-        'if (!hearBackup(r, m.from, m.view))\n        return;\n    report',
-        'if (!isNormalPrimary(r) || m.view !== r.view)\n        return;\n    report',
+        'if (!hearBackup(r, m.from, m.view))\n        return;\n    commitByBackup',
+        'if (!isNormalPrimary(r) || m.view !== r.view)\n        return;\n    commitByBackup',
       ),
       vsr(
         'normal',

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { clientId, protocolVersion, requestNumber, sessionNumber } from '@kimberlite/base';
+import { clientId, protocolVersion, protocolVersionOldest, requestNumber, sessionNumber } from '@kimberlite/base';
 import { nodeCrc32, nodeHasher } from '@kimberlite/node';
 import {
   type ClientMessage,
@@ -111,6 +111,7 @@ export class Probe {
       this.send({
         type: 'hello',
         protocolVersion,
+        protocolVersionOldest,
         client: clientId(randomBytes(16).toString('hex')),
         cluster: null,
       });

@@ -15,7 +15,7 @@ export interface CheckpointMark {
   readonly checksum: Checksum;
 }
 
-/** The replica's part of the superblock: what it must never forget. None of the four numbers ever goes back. */
+/** The replica's part of the superblock: what it must never forget. None of its numbers ever goes back. */
 export interface DurableState {
   readonly view: View;
   /** Latest view in which this replica's log was settled. */
@@ -38,4 +38,8 @@ export interface DurableState {
   readonly replaced: boolean;
   /** Who the cluster is, in the epoch of `view`. Null: as founded. */
   readonly membership: Membership | null;
+  /** The protocol version in which the cluster began: that of the log before its first op. */
+  readonly foundedIn: number;
+  /** The newest version that was in force here: a release without it must not start. Never goes back. */
+  readonly versionInForce: number;
 }

@@ -24,6 +24,7 @@ import {
 import { armTimer, broadcast, disarm, hasPeers, otherReplicas, send, setTimer } from './send.ts';
 import { watchForTrimmedLog } from './state-sync.ts';
 import { backedOff, heartbeatTimeoutMs, jittered } from './timeouts.ts';
+import { considerUpgrade, noteSpoken } from './upgrade.ts';
 import { askForStartView, setHeartbeatTimeout, voteToLeave } from './view-change.ts';
 
 // Normal operation (section 4.1): prepares, acks, heartbeats.
@@ -125,6 +126,7 @@ export function onHeartbeat<S>(r: Replica<S>, m: HeartbeatMessage): void {
     applied: toOp(r.syncing === null && r.stateLoaded ? r.applied : 0),
     checkpoint: reportedMark(r),
     report: r.report,
+    newest: r.versions.range.newest,
   });
   noteStable(r, m.stable);
   r.checkpointing.primaryTrimmed = m.trimmed;
@@ -157,6 +159,7 @@ export function onHeartbeatOk<S>(r: Replica<S>, m: HeartbeatOkMessage): void {
   if (!isVoter(r, m.from) && isNormalPrimary(r) && m.view === r.view) {
     r.members.heard.set(m.from, { atUs: r.now, applied: m.applied });
   }
+  if (isNormalPrimary(r) && m.view === r.view) noteSpoken(r, m.from, m.newest);
   if (!hearBackup(r, m.from, m.view)) return;
   commitByBackup(r, m.commit);
   report(r, m.from, m.checkpoint);
@@ -204,6 +207,7 @@ export function onHeartbeatTimer<S>(r: Replica<S>): void {
   forfeitIfStuck(r);
   if (!isNormalPrimary(r)) return;
   sendHeartbeat(r);
+  considerUpgrade(r);
   startRound(r);
   startPrepares(r);
 }

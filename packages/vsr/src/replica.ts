@@ -4,6 +4,7 @@ import {
   type ClientId,
   type ClusterId,
   type Hasher,
+  ownVersions,
   type Prepare,
   type PrepareHeader,
   type RandomState,
@@ -13,6 +14,7 @@ import {
   replicasMax,
   rootHeader,
   seedRandom,
+  type VersionRange,
 } from '@kimberlite/base';
 import { type Checkpointing, createCheckpointing } from './checkpoint.ts';
 import type { ClientQuery, ClientRequest } from './client.ts';
@@ -30,6 +32,7 @@ import type { Loading } from './state-load.ts';
 import type { StateMachine } from './state-machine.ts';
 import type { Syncing } from './state-sync.ts';
 import { defaultTiming, type Timing } from './timeouts.ts';
+import { createVersions, type Versions, whyNotSpoken } from './version.ts';
 
 /** One op of the log as this replica believes it: what belongs at that op, wherever the body may be. */
 export interface LogEntry {
@@ -278,6 +281,7 @@ export interface Replica<S> {
   walks: Map<number, HeaderWalk>;
 
   readonly members: Members;
+  readonly versions: Versions;
 
   // State machine.
   /** False while the checkpoint that `applied` belongs to is being read or fetched: nothing is applied or served. */
@@ -327,6 +331,8 @@ export interface ReplicaOptions<S> {
   /** What the log found in its slots. */
   readonly recovered: RecoveredLog;
   readonly timing?: Partial<Timing>;
+  /** What it speaks. Left out: the versions of this release. */
+  readonly versions?: VersionRange;
   /** Left out: nobody listens. */
   readonly mark?: (name: ReplicaMark) => void;
 }
@@ -342,6 +348,8 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     options.replica < (durable.membership === null ? replicaCount : replicasMax),
     'the replica is one of the cluster',
   );
+  const unspoken = whyNotSpoken(options.versions ?? ownVersions, durable.versionInForce);
+  if (unspoken !== null) throw new Error(unspoken);
   const root = rootHeader(cluster, hasher);
   const { checkpoints, stable, checkpointInterval: interval } = durable;
   // What the state goes on from, and what the log goes back to.
@@ -427,6 +435,7 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     reads: new Map(),
     walks: new Map(),
     members: createMembers(durable.incarnation, group.epoch),
+    versions: createVersions(options.versions ?? ownVersions, durable.foundedIn),
     stateLoaded: checkpoints.length === 0 && !durable.replaced,
     loading: null,
     syncing: null,

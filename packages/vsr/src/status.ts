@@ -17,6 +17,9 @@ export interface ReplicaStatus {
   /** Hex, of the state at `stateHashOp`: the applied op, or 0 until a checkpoint has been read. */
   readonly stateHash: string;
   readonly stateHashOp: number;
+  /** The protocol version in force, as the applied log says, and the newest that this release speaks. */
+  readonly versionInForce: number;
+  readonly versionNewest: number;
   /** Microseconds; null without agreement. */
   readonly clockOffsetUs: number | null;
 }
@@ -38,6 +41,8 @@ export function replicaStatus<S>(r: Replica<S>): ReplicaStatus {
     stateHash: r.machine.stateHash(r.state),
     // While its checkpoint is read the state is still the first one.
     stateHashOp: r.stateLoaded ? r.applied : 0,
+    versionInForce: r.versions.inForce,
+    versionNewest: r.versions.range.newest,
     clockOffsetUs: clockOffsetUs(r),
   };
 }

@@ -20,6 +20,7 @@ const quiet = {
   checkpointInterval: 10_000,
   loseEvery: 0,
   changeEvery: 0,
+  upgrades: false,
   staysDown: true,
 };
 
