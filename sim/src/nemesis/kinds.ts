@@ -24,6 +24,7 @@ export const faultKinds = [
   'crash-all',
   'power-cut-while-writing',
   'pause',
+  'upgrade',
   // Clocks.
   'skew',
   'drift',
@@ -64,6 +65,11 @@ interface Traits {
   readonly nodesMin?: number;
   /** Of the chance that other kinds have of being drawn: what costs much is drawn seldom. */
   readonly weight?: number;
+  /**
+   * A campaign that names no kinds does not draw it: the whole run has to begin otherwise, with machines of an older
+   * release, and the draws of every seed would be others.
+   */
+  readonly onlyAsked?: true;
   /** Likely to cost the primary its view. */
   readonly unseats?: true;
 }
@@ -95,6 +101,7 @@ export const faultTraits: Readonly<Record<FaultKind, Traits>> = {
   'crash-all': { unseats: true },
   'power-cut-while-writing': { unseats: true },
   pause: { unseats: true },
+  upgrade: { unseats: true, onlyAsked: true },
   skew: { ambient: true },
   drift: { ambient: true },
   'clock-jump': {},
