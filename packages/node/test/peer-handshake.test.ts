@@ -95,7 +95,7 @@ describe('the handshake of replicas', () => {
 
   /** What becomes of two releases that meet: what the dialer, replica 2, and the acceptor, replica 0, make of it. */
   const meeting = (dialer: Partial<PeerHello>, acceptor: Partial<PeerHello>): readonly HandshakeStep[] => {
-    const known = { secret: null, codec } as const;
+    const known = { secret: null, codec, remembered: () => null } as const;
     const two = new PeerHandshake({
       side: 'dialer',
       own: { ...hello(2), ...dialer },
