@@ -46,6 +46,8 @@ export class Probe {
   private waiters: StatusWaiter[] = [];
   private socket: WebSocket | null = null;
   private welcomed = false;
+  /** What the node has agreed on. */
+  private version: number = protocolVersion;
   private timer: NodeJS.Timeout | null = null;
   private asked = 0;
   private closed = false;
@@ -133,7 +135,7 @@ export class Probe {
   }
 
   private send(message: ClientMessage): void {
-    this.socket?.send(this.codec.encodeClientFrame([message]));
+    this.socket?.send(this.codec.encodeClientFrame([message], this.version));
   }
 
   private ask(): void {
@@ -160,7 +162,10 @@ export class Probe {
   }
 
   private onMessage(message: ServerMessage, returnedAt: number): void {
-    if (message.type === 'welcome') this.welcomed = true;
+    if (message.type === 'welcome') {
+      this.welcomed = true;
+      this.version = message.protocolVersion;
+    }
     if (message.type === 'status') this.waiters.shift()?.resolve(message.row);
     if (message.type !== 'reply') return;
     const { reply } = message;

@@ -17,7 +17,7 @@ export interface ReplicaStatus {
   /** Hex, of the state at `stateHashOp`: the applied op, or 0 until a checkpoint has been read. */
   readonly stateHash: string;
   readonly stateHashOp: number;
-  /** The protocol version in force, as the applied log says, and the newest that this release speaks. */
+  /** The protocol version in force, as far as this replica knows, and the newest that its release speaks. */
   readonly versionInForce: number;
   readonly versionNewest: number;
   /** Microseconds; null without agreement. */
@@ -41,7 +41,8 @@ export function replicaStatus<S>(r: Replica<S>): ReplicaStatus {
     stateHash: r.machine.stateHash(r.state),
     // While its checkpoint is read the state is still the first one.
     stateHashOp: r.stateLoaded ? r.applied : 0,
-    versionInForce: r.versions.inForce,
+    // After a boot the superblock knows before the log has been replayed.
+    versionInForce: Math.max(r.versions.inForce, r.durable.versionInForce),
     versionNewest: r.versions.range.newest,
     clockOffsetUs: clockOffsetUs(r),
   };
