@@ -699,6 +699,8 @@ export class Walk {
     const present = this.nodes.filter((n) => !n.gone);
     const statuses = present.map((n) => (n.replica === null ? null : replicaStatus(n.replica)));
     const first = statuses[0] ?? null;
+    // Somebody who was added and never started (the answer was lost) is a member that nobody hears.
+    const rises = this.options.upgrades && members.every((id) => this.nodes[id]?.gone === false);
     return statuses.every(
       (s) =>
         s !== null &&
@@ -706,7 +708,7 @@ export class Walk {
         s.applied === s.op &&
         first !== null &&
         s.op === first.op &&
-        (!this.options.upgrades || s.versionInForce === newer.newest) &&
+        (!rises || s.versionInForce === newer.newest) &&
         s.stateHash === first.stateHash,
     );
   }
