@@ -10,11 +10,13 @@ export interface Entry {
   readonly bytes: Uint8Array;
 }
 
-/** One text for equal values: bytes as hex, maps as lists of pairs. */
+/** One text for equal values: fields by name, bytes as hex, maps as lists of pairs. */
 export function show(value: unknown): string {
   return JSON.stringify(value, (_key, item: unknown) => {
     if (item instanceof Uint8Array) return { hex: toHex(item) };
-    return item instanceof Map ? [...item] : item;
+    if (item instanceof Map) return [...item];
+    if (typeof item !== 'object' || item === null || Array.isArray(item)) return item;
+    return Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)));
   });
 }
 
