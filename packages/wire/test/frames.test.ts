@@ -216,11 +216,13 @@ describe('versions', () => {
   const asked = [hello] as unknown as Parameters<Codec['encodeClientFrame']>[0];
 
   it('a frame is read by whoever speaks its version, and refused as of another by everybody else', () => {
-    const ping = { type: 'ping', from: 1, sentAtUs: 5 } as unknown as Parameters<Codec['encodePeerMessage']>[0];
+    const pong = { type: 'pong', from: 1, sentAtUs: 5, realtimeUs: 6 } as unknown as Parameters<
+      Codec['encodePeerMessage']
+    >[0];
     const view = { type: 'view', view: 3, primary: 0 } as unknown as ServerMessage;
     for (const version of [1, 2, 3]) {
-      const frame = speaking(1, 3).encodePeerMessage(ping, 0, version);
-      expect(speaking(version, version).decodePeerMessage(frame)).toEqual({ ok: true, value: ping });
+      const frame = speaking(1, 3).encodePeerMessage(pong, 0, version);
+      expect(speaking(version, version).decodePeerMessage(frame)).toEqual({ ok: true, value: pong });
       expect(speaking(version + 1, 9).decodePeerMessage(frame)).toMatchObject({ error: { code: 'version' } });
       const told = speaking(1, 3).encodeServerFrame([view], version);
       expect(speaking(1, 3).decodeServerFrame(told).ok).toBe(true);
@@ -245,8 +247,8 @@ describe('versions', () => {
   it('nothing but a greeting is taken for one', () => {
     const status = { type: 'view', view: 1, primary: 0 };
     expect(codec.decodeServerFrame(sealFrame('server', 0, packFrameBody([status]), crc32)).ok).toBe(false);
-    const ping = codec.encodePeerMessage({ type: 'ping', from: 1, sentAtUs: 5 } as never);
-    expect(codec.decodePeerMessage(sealFrame('peer', 0, ping, crc32))).toMatchObject({ error: { code: 'version' } });
+    const pong = codec.encodePeerMessage({ type: 'pong', from: 1, sentAtUs: 5, realtimeUs: 6 } as never);
+    expect(codec.decodePeerMessage(sealFrame('peer', 0, pong, crc32))).toMatchObject({ error: { code: 'version' } });
   });
 
   it('greetings go apart from the rest of a turn, in order', () => {

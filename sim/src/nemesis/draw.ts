@@ -6,7 +6,7 @@ import type { FaultAction, Outage } from './action.ts';
 import type { Atlas } from './atlas.ts';
 import { type DamageKind, drawDamage, drawOp } from './draw-disk.ts';
 import { drawChange } from './draw-change.ts';
-import { flipParts } from './flip-state.ts';
+import { flipPartsWithin } from './flip-state.ts';
 import { drawLinks, type LinkShape } from './draw-links.ts';
 import { type FaultKind, faultKinds, faultTraits, type FileTarget, isAmbient } from './kinds.ts';
 
@@ -154,7 +154,13 @@ export class FaultDraws {
         return this.onWeak((weak) => [{ kind, atUs, replica: weak }]);
       case 'flip-state':
         return this.onWeak((weak) => [
-          { kind, atUs, replica: weak, part: randomPick(random, flipParts), pick: randomInt(random, 0, 1_000) },
+          {
+            kind,
+            atUs,
+            replica: weak,
+            part: randomPick(random, flipPartsWithin(this.plan.seconds)),
+            pick: randomInt(random, 0, 1_000),
+          },
         ]);
       case 'client-crash':
       case 'slow-reader':

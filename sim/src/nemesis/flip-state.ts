@@ -139,6 +139,12 @@ const vanishing: ReadonlySet<FlipPart> = new Set(['row', 'row-version', 'row-has
 /** Of these something may be left that only a comparison shows, which a replica that is broken to the end has not. */
 const comparedOnly: ReadonlySet<FlipPart> = new Set(['other-row', 'row-hash']);
 
+/** In fewer virtual seconds of faults too few ops are executed for a comparison, which is made at every 64th. */
+const comparisonSeconds = 10;
+
+export const flipPartsWithin = (seconds: number): readonly FlipPart[] =>
+  seconds >= comparisonSeconds ? flipParts : flipParts.filter((part) => !comparedOnly.has(part));
+
 export function flipState(
   { cluster, atlas, isLeftBroken }: FaultWorld,
   { replica, part, pick }: ActionOf<'flip-state'>,
