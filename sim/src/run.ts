@@ -314,6 +314,8 @@ class Run {
     const { well } = this;
     const [first] = well;
     if (first === undefined || well.length !== this.expected) return false;
+    // Whoever replaces a lost machine has an op committed for it, also while what replaces it stays broken.
+    if (this.cluster.lost.size > 0) return false;
     return well.every(
       (state) =>
         state.status === 'normal' &&

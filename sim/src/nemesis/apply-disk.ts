@@ -73,7 +73,14 @@ export function fillDisk(world: FaultWorld, { kind, replica, forUs }: ActionOf<'
   if (platter === undefined || traps === null) return 'nothing';
   platter.faults.capacityBytes = platter.usedBytes();
   platter.faults.capacityUntold = replica % 2 === 0;
-  traps.set({ on: 'failure', call: 'create', spring: () => world.struck(kind) });
+  // A file that is begun empty has room; what is appended to it then has not.
+  const callsOff = (['create', 'append'] as const).map((call) =>
+    traps.set({ on: 'failure', call, spring: () => strike() }),
+  );
+  const strike = (): void => {
+    for (const call of callsOff) call();
+    world.struck(kind);
+  };
   world.later(forUs, () => {
     platter.faults.capacityBytes = noFaults.capacityBytes;
   });

@@ -17,7 +17,11 @@ export type DiskTrap =
       readonly spring: () => void;
     }
   /** A call that fails. */
-  | { readonly on: 'failure'; readonly call: 'read' | 'sync' | 'write' | 'create'; readonly spring: () => void };
+  | {
+      readonly on: 'failure';
+      readonly call: 'read' | 'sync' | 'write' | 'create' | 'append';
+      readonly spring: () => void;
+    };
 
 /** Faults of one disk that lie in wait for the call that they fit. */
 export class DiskTraps implements DiskWatcher {
