@@ -15,7 +15,7 @@ export const membership: readonly Canary[] = [
     ...plain,
     id: '64a',
     name: 'a lost machine is replaced without a fence',
-    patches: [vsr('members', "[{ type: 'fence', replica, incarnation }, ...nothing,", '[...nothing,')],
+    patches: [vsr('members', "[...members.queue, { type: 'fence', replica, incarnation }, ...nothing,", '[...nothing,')],
     // Witness: the rule; what the old machine had said and is still under way does harm in very few orders.
     caughtBy: { kind: 'replacement', message: 'no fence' },
     world: faults('lose-machine', 'crash'),

@@ -1,5 +1,8 @@
 import {
   assert,
+  commonVersion,
+  ownVersions,
+  type VersionRange,
   type Checksum,
   type ClusterId,
   crc32,
@@ -64,10 +67,15 @@ export interface ClusterSetup {
   readonly seed: number;
   readonly nodes: number;
   readonly checkpointInterval: number;
+  /** All machines begin with a release that speaks one version less than the one that is installed later. */
+  readonly upgrades?: boolean;
   readonly options: RunOptions;
   readonly hasher?: Hasher;
   readonly createCheckers: (world: World, fail: Fail) => readonly Checker[];
 }
+
+/** Stands for the next release: it speaks one version more. */
+const newerRelease: VersionRange = { oldest: ownVersions.oldest, newest: ownVersions.newest + 1 };
 
 /** Until a directory that could not be formatted is tried again. */
 const formatAgainUs = 300_000;
@@ -88,7 +96,12 @@ export class Cluster {
   readonly network: SimNetwork;
   readonly links: ClientLinks;
   readonly machines: Machine[] = [];
+  /** Reads what any machine writes: that of clients, and of whoever looks on. */
   readonly codec: Codec;
+  /** By machine: what its release speaks. */
+  private readonly releases = new Map<number, VersionRange>();
+  /** By op: the version in force behind it, as the first replica said. */
+  private readonly inForce = new Map<number, number>();
   readonly hasher: Hasher;
   /** With how many replicas the cluster was founded; each of them has a machine. */
   readonly founded: number;
@@ -140,7 +153,7 @@ export class Cluster {
     this.trace = createTrace(setup.options.recordTrace ?? false);
     this.random = this.scheduler.random('cluster');
     this.hasher = setup.hasher ?? sha256Hasher;
-    this.codec = createCodec({ hasher: this.hasher });
+    this.codec = createCodec({ hasher: this.hasher, versions: setup.upgrades === true ? newerRelease : ownVersions });
     const { scheduler, trace, hasher, codec, watcher } = this;
     watcher?.watch({ codec, nowUs: () => scheduler.nowUs });
     const platter = (replica: number): SimDisk => {
@@ -303,7 +316,9 @@ export class Cluster {
     // A crash in the middle of a turn leaves the rest of that turn running, unheard: a process that is gone says nothing.
     const boot = machine.incarnation + 1;
     const alive = (): boolean => machine.incarnation === boot && machine.power !== 'off';
-    const codec = this.observer.watchCodec(this.codec, index, alive);
+    const versions = this.releaseOf(index);
+    const shared = versions === this.codec.versions ? this.codec : createCodec({ hasher: this.hasher, versions });
+    const codec = this.observer.watchCodec(shared, index, alive);
     const machineOf = createKernelStateMachine();
     const planted = plants?.stateMachine?.(machineOf, index) ?? machineOf;
     const told = this.tellExecuted(planted, index, alive);
@@ -323,7 +338,7 @@ export class Cluster {
           stateMachine,
           seed,
           nonce,
-          ports,
+          ports: { ...ports, network: { ...ports.network, versionTo: (to) => this.versionBetween(index, to) } },
           members: () => this.members,
           describe: () => ({
             endpoint: endpointOf(index),
@@ -339,6 +354,22 @@ export class Cluster {
         this.watcher?.powered(index, 'opened');
       },
     );
+  }
+
+  /** The newer release, from the next boot on; in a run without upgrades there is none. */
+  install(index: number): void {
+    if (this.setup.upgrades === true) this.releases.set(index, newerRelease);
+  }
+
+  private releaseOf(index: number): VersionRange {
+    return this.releases.get(index) ?? ownVersions;
+  }
+
+  /** As two nodes agree when they connect. */
+  private versionBetween(a: number, b: number): number {
+    const version = commonVersion(this.releaseOf(a), this.releaseOf(b));
+    assert(version !== null, 'two releases in a row have a version in common');
+    return version;
   }
 
   crash(index: number): void {
@@ -473,6 +504,18 @@ export class Cluster {
     });
   }
 
+  /** Equal logs put the same version in force at the same op. */
+  private compareInForce(index: number, { applied, stateLoaded, versions }: Replica<KernelState>): void {
+    if (this.setup.upgrades !== true || !stateLoaded) return;
+    const known = this.inForce.get(applied) ?? versions.inForce;
+    this.inForce.set(applied, known);
+    if (known === versions.inForce) return;
+    this.fail(
+      'replica',
+      `version ${versions.inForce} is in force at op ${applied} of replica ${index}, and ${known} elsewhere`,
+    );
+  }
+
   private turned(index: number): void {
     const state = this.state(index);
     if (state === undefined || this.endRemoved(index)) return;
@@ -482,6 +525,7 @@ export class Cluster {
     this.unseatWrong(index, state);
     this.whenTurned?.(index, state);
     this.groups[state.group.epoch] ??= state.group;
+    this.compareInForce(index, state);
     if (state.status === 'view-change') this.changingView.add(index);
     else this.changingView.delete(index);
     if (state.status === 'normal' && state.view > this.highestNormalView) {

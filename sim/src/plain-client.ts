@@ -86,6 +86,8 @@ export class PlainClient implements ClusterClient {
   private node: number;
   private connection: number | null = null;
   private ready = false;
+  /** What the node it is connected to has agreed on. */
+  private version: number = protocolVersion;
   private readonly requests = new Map<number, PendingRequest>();
   private readonly queries = new Map<number, PendingQuery>();
   private ticking: Scheduled | null = null;
@@ -203,7 +205,7 @@ export class PlainClient implements ClusterClient {
 
   private send(messages: readonly ClientMessage[]): void {
     if (this.connection === null) return;
-    this.options.links.sendToNode(this.connection, this.options.codec.encodeClientFrame(messages));
+    this.options.links.sendToNode(this.connection, this.options.codec.encodeClientFrame(messages, this.version));
   }
 
   private receive(frame: Uint8Array): void {
@@ -215,6 +217,7 @@ export class PlainClient implements ClusterClient {
   private onMessage(message: ServerMessage): void {
     switch (message.type) {
       case 'welcome':
+        this.version = message.protocolVersion;
         if (message.primary !== message.replica && randomInt(this.random, 0, 3) > 0) this.moveTo(message.primary);
         else this.onReady();
         return;

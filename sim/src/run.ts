@@ -101,7 +101,12 @@ class Run {
     this.endsWhenCalm = options.endsWhenCalm ?? false;
     this.plan = planRun(new Scheduler(seed).random('plan'), options);
     const { plan } = this;
-    this.cluster = new Cluster({ ...setup, nodes: plan.nodes, checkpointInterval: plan.checkpointInterval });
+    this.cluster = new Cluster({
+      ...setup,
+      nodes: plan.nodes,
+      checkpointInterval: plan.checkpointInterval,
+      upgrades: plan.faults.includes('upgrade'),
+    });
     const { cluster } = this;
     const { scheduler, links, codec, hasher: clusterHasher } = cluster;
     const machines = (): number => cluster.nodes;

@@ -199,6 +199,8 @@ export class Scene {
       replaced: false,
       membership,
       quarantined: toOp(0),
+      foundedIn: 1,
+      versionInForce: 1,
     };
     const copy = new Uint8Array(16_384);
     copy.set(encodeDurableState(durable), 128);
@@ -289,7 +291,8 @@ export class Scene {
   ): void {
     const { view = 0, commit = 0, round = 0 } = options;
     const rest = { number: 1, commit: toOp(commit), round, applied: toOp(commit), checkpoint: null, report: null };
-    this.send(index, { type: 'heartbeat-ok', from: replicaId(index), view: toView(view), ...rest });
+    const from = replicaId(index);
+    this.send(index, { type: 'heartbeat-ok', from, view: toView(view), ...rest, newest: 1 });
   }
 
   doViewChange(

@@ -100,7 +100,7 @@ describe('clients', () => {
   const hello = { type: 'hello', protocolVersion: 1, client: clientId('1'.repeat(32)), cluster: null } as const;
   test.each([
     ['of another cluster', { ...hello, cluster: clusterId('f'.repeat(32)) }, 'wrong-cluster', /check the endpoints/],
-    ['of another version', { ...hello, protocolVersion: 7 }, 'wrong-version', /same release/],
+    ['of another version', { ...hello, protocolVersion: 7 }, 'wrong-version', /version 7: use an older client/],
   ] as const)('%s', async (_name, greeting, code, text) => {
     const client = await RawClient.open(`ws://127.0.0.1:${ports().client}`);
     client.send([greeting]);

@@ -4,6 +4,7 @@ export * from './checkpoint.ts';
 export * from './checksum.ts';
 export * from './ids.ts';
 export * from './limits.ts';
+export * from './versions.ts';
 export * from './prepare.ts';
 export * from './random.ts';
 export * from './recovered.ts';

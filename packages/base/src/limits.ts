@@ -3,8 +3,17 @@ import { assert } from './assert.ts';
 // Bounds shared by several rooms. Each has its unit in its name and its reason beside it; those that can
 // change an outcome are constants of the protocol version, never configuration of one node.
 
-/** Version of frames, prepares and state. Raised whenever any of them changes meaning. */
+/**
+ * The newest version of frames, prepares and state that this release speaks. Raised whenever any of them changes
+ * meaning; what a version brought is listed in `vsr/src/version.ts`.
+ */
 export const protocolVersion = 1;
+
+/**
+ * The oldest one that it still speaks. A release drops a version only when no cluster needs it any more: nodes are
+ * upgraded one by one, so the range of a release overlaps that of the one before.
+ */
+export const protocolVersionOldest = 1;
 
 /** Replicas in a cluster. Beyond six a quorum costs more than it protects. */
 export const replicasMax = 6;

@@ -1,5 +1,5 @@
-import { type ClusterId, protocolVersion } from '@kimberlite/base';
-import { type ClientMessage, createCodec, type StatusRow } from '@kimberlite/wire';
+import { type ClusterId, protocolVersion, protocolVersionOldest } from '@kimberlite/base';
+import { createCodec, type StatusRow } from '@kimberlite/wire';
 import { randomClientId } from './driver.ts';
 import { type Platform, platform } from './socket.ts';
 
@@ -44,7 +44,9 @@ function ask(platformNow: Platform, endpoint: string, timeoutMs: number): Promis
     const timer = setTimeout(() => end({ ok: false, trouble: `no answer within ${timeoutMs} ms` }), timeoutMs);
     const socket = platformNow.dial(endpoint, {
       onOpen: () => {
-        const hello: ClientMessage = { type: 'hello', protocolVersion, client: randomClientId(), cluster: null };
+        const client = randomClientId();
+        const hello = { type: 'hello', protocolVersion, protocolVersionOldest, client, cluster: null } as const;
+        // A greeting as well: it is understood before a version is agreed on.
         socket.send(codec.encodeClientFrame([hello, { type: 'status' }]));
       },
       onFrame: (frame) => {

@@ -149,6 +149,8 @@ export class OneNodeServer {
       stateHash: '',
       stateHashOp: 0,
       version: '0',
+      versionInForce: 1,
+      versionNewest: 1,
       clockOffsetUs: null,
       diskUsedBytes: 0,
       divergence: null,

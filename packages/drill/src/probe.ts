@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { clientId, protocolVersion, requestNumber, sessionNumber } from '@kimberlite/base';
+import { clientId, protocolVersion, protocolVersionOldest, requestNumber, sessionNumber } from '@kimberlite/base';
 import { nodeCrc32, nodeHasher } from '@kimberlite/node';
 import {
   type ClientMessage,
@@ -46,6 +46,8 @@ export class Probe {
   private waiters: StatusWaiter[] = [];
   private socket: WebSocket | null = null;
   private welcomed = false;
+  /** What the node has agreed on. */
+  private version: number = protocolVersion;
   private timer: NodeJS.Timeout | null = null;
   private asked = 0;
   private closed = false;
@@ -111,6 +113,7 @@ export class Probe {
       this.send({
         type: 'hello',
         protocolVersion,
+        protocolVersionOldest,
         client: clientId(randomBytes(16).toString('hex')),
         cluster: null,
       });
@@ -132,7 +135,7 @@ export class Probe {
   }
 
   private send(message: ClientMessage): void {
-    this.socket?.send(this.codec.encodeClientFrame([message]));
+    this.socket?.send(this.codec.encodeClientFrame([message], this.version));
   }
 
   private ask(): void {
@@ -159,7 +162,10 @@ export class Probe {
   }
 
   private onMessage(message: ServerMessage, returnedAt: number): void {
-    if (message.type === 'welcome') this.welcomed = true;
+    if (message.type === 'welcome') {
+      this.welcomed = true;
+      this.version = message.protocolVersion;
+    }
     if (message.type === 'status') this.waiters.shift()?.resolve(message.row);
     if (message.type !== 'reply') return;
     const { reply } = message;

@@ -30,6 +30,8 @@ export interface NodeStatus {
   readonly position: number;
   readonly stateHash: string;
   readonly stateHashOp: number;
+  readonly versionInForce: number;
+  readonly versionNewest: number;
 }
 
 interface Member {
@@ -148,12 +150,13 @@ export class ProcessCluster {
     return this.members.map((member) => `ws://127.0.0.1:${member.client}`);
   }
 
-  start(replica: number): void {
+  /** `bin`: of another build than the cluster's own. */
+  start(replica: number, bin = this.options.bin): void {
     const member = this.member(replica);
     if (this.closed) throw new Error('the cluster is closed');
     if (member.process !== null) throw new Error(`node ${replica} runs already`);
     const log = openSync(member.logFile, 'a');
-    const child = spawn(process.execPath, [this.options.bin, 'start', '--config', member.config], {
+    const child = spawn(process.execPath, [bin, 'start', '--config', member.config], {
       stdio: ['ignore', log, log, 'ipc'],
       env: { ...nodeEnvironment(), ...this.options.environment?.(replica) },
     });

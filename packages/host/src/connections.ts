@@ -5,6 +5,8 @@ import type { ConnectionId } from './ports.ts';
 interface Connection {
   /** Null until its hello was accepted. */
   client: ClientId | null;
+  /** What was agreed on with it. */
+  version: number;
   /** Messages of this turn, sent as one frame at its end. */
   outbox: ServerMessage[];
   /** Bytes of the answers in the outbox. */
@@ -24,7 +26,7 @@ export class Connections {
   private readonly waiting = new Set<ConnectionId>();
 
   open(id: ConnectionId): void {
-    this.byConnection.set(id, { client: null, outbox: [], answerBytes: 0 });
+    this.byConnection.set(id, { client: null, version: 0, outbox: [], answerBytes: 0 });
   }
 
   close(id: ConnectionId): void {
@@ -34,10 +36,11 @@ export class Connections {
     this.waiting.delete(id);
   }
 
-  greet(id: ConnectionId, client: ClientId): void {
+  greet(id: ConnectionId, client: ClientId, version: number): void {
     const connection = this.byConnection.get(id);
     if (connection === undefined) return;
     connection.client = client;
+    connection.version = version;
     this.byClient.set(client, id);
   }
 
@@ -77,14 +80,14 @@ export class Connections {
   }
 
   /** Empties the outboxes, one call of `send` a connection. */
-  flush(send: (id: ConnectionId, messages: readonly ServerMessage[]) => void): void {
+  flush(send: (id: ConnectionId, messages: readonly ServerMessage[], version: number) => void): void {
     for (const id of this.waiting) {
       const connection = this.byConnection.get(id);
       if (connection === undefined || connection.outbox.length === 0) continue;
-      const messages = connection.outbox;
+      const { outbox: messages, version } = connection;
       connection.outbox = [];
       connection.answerBytes = 0;
-      send(id, messages);
+      send(id, messages, version);
     }
     this.waiting.clear();
   }

@@ -4,9 +4,10 @@ import {
   type Checksum,
   type ClientId,
   type ClusterId,
+  commonVersion,
   type Crc32,
+  describeVersions,
   type Hasher,
-  protocolVersion,
   type RecoveredLog,
   type ReplicaId,
   type Result,
@@ -28,6 +29,7 @@ import {
   foundingGroup,
   type Group,
   type MemberChange,
+  type Message,
   type Replica,
   type ReplicaStatus,
   replicaStatus,
@@ -321,7 +323,7 @@ export class Host<State> {
   private boot(opened: OpenedLog): void {
     const durable = decodeDurableState(opened.superblock);
     if (!durable.ok) return this.fail(new Error(`the superblock's payload cannot be read: ${durable.error}`));
-    const { cluster, replica, replicaCount, hasher, seed, nonce, stateMachine, timing } = this.options;
+    const { cluster, replica, replicaCount, hasher, codec, seed, nonce, stateMachine, timing } = this.options;
     this.log = opened.log;
     let recovered: RecoveredLog;
     try {
@@ -338,6 +340,7 @@ export class Host<State> {
         stateMachine,
         durable: durable.value,
         recovered,
+        versions: codec.versions,
         ...(timing === undefined ? {} : { timing }),
         ...(this.ports.mark === undefined ? {} : { mark: this.ports.mark }),
       });
@@ -379,18 +382,23 @@ export class Host<State> {
 
   private onHello(connection: ConnectionId, hello: Hello): void {
     const { cluster, replica, members } = this.options;
-    if (hello.protocolVersion !== protocolVersion) {
-      const message = `this node speaks protocol version ${protocolVersion}, the client ${hello.protocolVersion}; use a client of the same release`;
-      return this.hangUp(connection, 'wrong-version', message);
+    const { versions } = this.options.codec;
+    const their = { oldest: hello.protocolVersionOldest ?? hello.protocolVersion, newest: hello.protocolVersion };
+    const version = commonVersion(versions, their);
+    if (version === null) {
+      const found = `this node speaks protocol ${describeVersions(versions)}, the client ${describeVersions(their)}`;
+      const isOld = their.newest < versions.oldest;
+      const fix = isOld ? 'use a newer release of the client' : 'use an older client, or upgrade the cluster first';
+      return this.hangUp(connection, 'wrong-version', `${found}: ${fix}`);
     }
     if (hello.cluster !== null && hello.cluster !== cluster) {
       const message = `this node belongs to cluster ${cluster}, not ${hello.cluster}; check the endpoints`;
       return this.hangUp(connection, 'wrong-cluster', message);
     }
-    this.connections.greet(connection, hello.client);
+    this.connections.greet(connection, hello.client, version);
     this.tell(connection, {
       type: 'welcome',
-      protocolVersion,
+      protocolVersion: version,
       cluster,
       replica,
       ...this.whereTo(),
@@ -467,8 +475,9 @@ export class Host<State> {
       this.asked = [];
       this.post({ type: 'client-queries', queries });
     }
-    this.connections.flush((connection, messages) => {
-      for (const frame of this.options.codec.encodeServerFrames(messages)) this.ports.clients.send(connection, frame);
+    this.connections.flush((connection, messages, version) => {
+      const frames = this.options.codec.encodeServerFrames(messages, version);
+      for (const frame of frames) this.ports.clients.send(connection, frame);
     });
   }
 
@@ -551,18 +560,14 @@ export class Host<State> {
   }
 
   private execute(effect: Effect): void {
-    const { network, timers, applied, journal } = this.ports;
-    const { codec } = this.options;
+    const { timers, applied, journal } = this.ports;
     const log = this.log;
     assert(log !== undefined, 'a replica that steps has a log');
     switch (effect.type) {
       case 'send-message':
-        return network.send(effect.to, codec.encodePeerMessage(effect.message, this.incarnation));
-      case 'broadcast': {
-        const frame = codec.encodePeerMessage(effect.message, this.incarnation);
-        for (const to of effect.to) network.send(to, frame);
-        return;
-      }
+        return this.sendToPeers([effect.to], effect.message);
+      case 'broadcast':
+        return this.sendToPeers(effect.to, effect.message);
       case 'set-timer':
         return timers.set(effect.timer, effect.delayMs);
       case 'cancel-timer':
@@ -634,6 +639,19 @@ export class Host<State> {
         return this.finishStop();
       default:
         unreachable(effect);
+    }
+  }
+
+  /** One frame for all that speak the same version. */
+  private sendToPeers(peers: readonly ReplicaId[], message: Message): void {
+    const { network } = this.ports;
+    const { codec } = this.options;
+    const frames = new Map<number, Uint8Array>();
+    for (const to of peers) {
+      const version = network.versionTo?.(to) ?? codec.versions.newest;
+      const frame = frames.get(version) ?? codec.encodePeerMessage(message, this.incarnation, version);
+      frames.set(version, frame);
+      network.send(to, frame);
     }
   }
 

@@ -10,6 +10,8 @@ export interface Network {
   readonly send: (to: ReplicaId, frame: Uint8Array) => void;
   /** What a message told of its sender, whose disk has it. Left out where nobody keeps it. */
   readonly heard?: (from: ReplicaId, incarnation: number, view: number) => void;
+  /** What was agreed on with that replica: frames to it are of this version. Left out where all speak the same. */
+  readonly versionTo?: (to: ReplicaId) => number;
   /** By replica: where it is reached, as the log says; empty: as configured. Left out where addresses mean nothing. */
   readonly meet?: (addresses: readonly string[]) => void;
 }

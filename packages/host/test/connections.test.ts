@@ -7,7 +7,7 @@ const half = answerBytesWaitingMax / 2;
 test('answers are admitted up to the bound, counting what waits in the socket, and again after a flush', () => {
   const connections = new Connections();
   connections.open(1);
-  connections.greet(1, clientId('ab'.repeat(16)));
+  connections.greet(1, clientId('ab'.repeat(16)), 1);
   expect(connections.admitAnswer(1, half, 0)).toBe(true);
   expect(connections.admitAnswer(1, half, 1)).toBe(false);
   expect(connections.admitAnswer(1, half, 0)).toBe(true);

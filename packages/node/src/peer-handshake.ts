@@ -1,5 +1,17 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import { bytesEqual, concatBytes, FixedReader, FixedWriter, type ReplicaId, unreachable } from '@kimberlite/base';
+import {
+  assert,
+  bytesEqual,
+  commonVersion,
+  concatBytes,
+  describeVersions,
+  FixedReader,
+  FixedWriter,
+  type ReplicaId,
+  speaks,
+  unreachable,
+  type VersionRange,
+} from '@kimberlite/base';
 import type { Codec, PeerHello } from '@kimberlite/wire';
 import type { PeerRefusal, PeerRefusalCode } from './close-codes.ts';
 
@@ -25,7 +37,8 @@ export type HandshakeSide = 'dialer' | 'acceptor';
 export type HandshakeStep =
   /** Our introduction, to be sent. */
   | { readonly type: 'introduce'; readonly frame: Uint8Array }
-  | { readonly type: 'accepted'; readonly hello: PeerHello }
+  /** `version` is what this connection speaks. */
+  | { readonly type: 'accepted'; readonly hello: PeerHello; readonly version: number }
   | { readonly type: 'refused'; readonly refusal: PeerRefusal };
 
 export interface HandshakeOptions {
@@ -100,8 +113,12 @@ export class PeerHandshake {
       const code = decoded.error.code === 'version' ? 'wrong-version' : 'bad-frame';
       return refused(code, `${decoded.error.message}${code === 'wrong-version' ? ': run the same release' : ''}`);
     }
-    const refusal = compareHellos(this.options, decoded.value);
-    return refusal === null ? { type: 'accepted', hello: decoded.value } : { type: 'refused', refusal };
+    const their = decoded.value;
+    const refusal = compareHellos(this.options, their);
+    if (refusal !== null) return { type: 'refused', refusal };
+    const version = commonVersion(rangeOf(this.options.own), rangeOf(their));
+    assert(version !== null, 'two nodes that may speak have a version in common');
+    return { type: 'accepted', hello: their, version };
   }
 
   /** Each side's proof names that side, so it cannot be sent back as the other's. */
@@ -119,16 +136,42 @@ const fixes = {
   slots: 'run the same release',
 } as const;
 
+const rangeOf = ({ protocolVersion, protocolVersionOldest }: PeerHello): VersionRange => ({
+  oldest: protocolVersionOldest,
+  newest: protocolVersion,
+});
+
+/**
+ * Two releases may run together where they have a version in common, and both speak the one in force. Null: they do.
+ * A close frame cuts what is longer than 123 bytes, so what to do comes first.
+ */
+function compareVersions(own: PeerHello, their: PeerHello): string | null {
+  const [here, there] = [rangeOf(own), rangeOf(their)];
+  if (commonVersion(here, there) === null) {
+    const older = there.newest < here.newest ? their.replica : own.replica;
+    const found = `protocol ${describeVersions(there)} there, ${describeVersions(here)} here`;
+    return `install a newer release on replica ${older}, or one in between: ${found}`;
+  }
+  for (const [{ versionInForce }, other] of [
+    [own, their],
+    [their, own],
+  ] as const) {
+    const range = rangeOf(other);
+    if (versionInForce === 0 || speaks(range, versionInForce)) continue;
+    const which = versionInForce > range.newest ? 'a newer release' : 'a release in between';
+    const found = `version ${versionInForce} is in force, and it speaks ${describeVersions(range)}`;
+    return `install ${which} on replica ${other.replica}: ${found}`;
+  }
+  return null;
+}
+
 type Comparison = Pick<HandshakeOptions, 'side' | 'own' | 'expected' | 'remembered'>;
 
 /** What must be equal before two nodes may exchange a single message of the protocol; null when it is. */
 export function compareHellos({ side, own, expected, remembered }: Comparison, their: PeerHello): PeerRefusal | null {
   const no = (code: PeerRefusalCode, message: string): PeerRefusal => ({ code, message });
-  if (their.protocolVersion !== own.protocolVersion)
-    return no(
-      'wrong-version',
-      `protocol version ${their.protocolVersion}, here ${own.protocolVersion}: run the same release`,
-    );
+  const version = compareVersions(own, their);
+  if (version !== null) return no('wrong-version', version);
   if (their.cluster !== own.cluster)
     return no(
       'wrong-cluster',

@@ -9,7 +9,7 @@ import type { PeerHello } from '@kimberlite/wire';
 
 export interface PeerLinkEvents {
   /** Both sides have accepted: frames may be sent. Not called after `ended`. */
-  readonly accepted: (hello: PeerHello) => void;
+  readonly accepted: (hello: PeerHello, version: number) => void;
   readonly frame: (frame: Uint8Array) => void;
   /** Exactly once. `refusal` when one side refused the other; `byThem` when it was the other one. */
   readonly ended: (why: PeerLinkEnd) => void;
@@ -115,7 +115,7 @@ export class PeerLink {
         this.handshake = null;
         clearTimeout(this.deadline);
         this.liveness = setInterval(() => this.tick(), livenessTickMs);
-        return this.events.accepted(step.hello);
+        return this.events.accepted(step.hello, step.version);
     }
   }
 

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { type RandomState, type ReplicaId, replicaId, replicasMax } from '@kimberlite/base';
+import { ownVersions, type RandomState, type ReplicaId, replicaId, replicasMax } from '@kimberlite/base';
 import type { Journal, Network } from '@kimberlite/host';
 import type { Codec, PeerHello } from '@kimberlite/wire';
 import { WebSocket, WebSocketServer } from 'ws';
@@ -40,6 +40,8 @@ interface Peer {
   link: PeerLink | null;
   /** From the last handshake that succeeded. */
   hello: PeerHello | null;
+  /** What was agreed on then. */
+  version: number;
   failures: number;
   redial: NodeJS.Timeout | undefined;
   /** What went wrong last and was said already: an outage is one line, not one a second. */
@@ -77,6 +79,7 @@ export class PeerNetwork implements Network {
       address: options.addresses[index] ?? null,
       link: null,
       hello: null,
+      version: ownVersions.newest,
       failures: 0,
       redial: undefined,
       said: '',
@@ -133,6 +136,8 @@ export class PeerNetwork implements Network {
   /** A message says in which view its sender is. */
   readonly heard = (from: ReplicaId, incarnation: number, view: number): void =>
     this.options.acquaintances.heard(from, { incarnation, view });
+
+  readonly versionTo = (to: ReplicaId): number => this.peers[to]?.version ?? ownVersions.newest;
 
   /** What the others said about themselves, by replica; null for those never met and for this one. */
   hellos(): readonly (PeerHello | null)[] {
@@ -199,10 +204,10 @@ export class PeerNetwork implements Network {
       handshake: { side, own, remembered, expected: dialled?.replica ?? null, secret, codec },
       queueBytesMax,
       events: {
-        accepted: (their) => {
+        accepted: (their, version) => {
           this.strangers.delete(link);
           known.peer = this.peers[their.replica] ?? null;
-          if (known.peer !== null) this.onAccepted(known.peer, link, their);
+          if (known.peer !== null) this.onAccepted(known.peer, link, their, version);
         },
         frame: (frame) => {
           const from = known.peer;
@@ -221,16 +226,18 @@ export class PeerNetwork implements Network {
     return link;
   }
 
-  private onAccepted(peer: Peer, link: PeerLink, hello: PeerHello): void {
+  private onAccepted(peer: Peer, link: PeerLink, hello: PeerHello, version: number): void {
     const old = peer.link;
     this.options.acquaintances.heard(hello.replica, hello);
     peer.link = link;
     peer.hello = hello;
+    peer.version = version;
     peer.failures = 0;
     peer.said = '';
     peer.problem = '';
     this.options.metrics.setPeerConnected(peer.replica, true);
-    this.options.journal.write('info', 'connected to a replica', { peer: peer.replica, endpoint: hello.endpoint });
+    const { endpoint } = hello;
+    this.options.journal.write('info', 'connected to a replica', { peer: peer.replica, endpoint, version });
     // Only the other end can know that the old one is dead: the newest connection is the true one.
     old?.refuse({ code: 'replaced', message: 'a newer connection of this pair took over' });
   }

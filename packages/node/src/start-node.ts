@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 import {
   checkpointIntervalOpsDefault,
+  ownVersions,
   pipelineMax,
-  protocolVersion,
   type RandomState,
   replicaId,
   seedRandom,
@@ -298,7 +298,10 @@ class Node {
       view: own.durable.view,
       epoch,
       voters,
-      protocolVersion,
+      protocolVersion: ownVersions.newest,
+      protocolVersionOldest: ownVersions.oldest,
+      // 0 until the log has been read.
+      versionInForce: this.host.status()?.versionInForce ?? 0,
       pipelineMax,
       // The log has no slots to run out of: what bounds it is the distance between checkpoints.
       slots: 0,

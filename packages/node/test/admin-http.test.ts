@@ -35,6 +35,8 @@ const row: StatusRow = {
   stateHash: 'ab',
   stateHashOp: 8,
   version: '0.1.0',
+  versionInForce: 1,
+  versionNewest: 1,
   clockOffsetUs: null,
   diskUsedBytes: 0,
   divergence: null,

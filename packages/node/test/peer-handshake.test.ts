@@ -12,6 +12,8 @@ const hello = (replica: number): PeerHello => ({
   epoch: 0,
   voters: [0, 1, 2],
   protocolVersion,
+  protocolVersionOldest: 1,
+  versionInForce: 1,
   pipelineMax: 8,
   slots: 0,
   checkpointInterval: 0,
@@ -89,6 +91,68 @@ describe('the handshake of replicas', () => {
     const mallory = side('dialer', 'x'.repeat(16));
     const proof = frameOf(acceptor.receive(mallory.challenge()));
     expect(outcome(acceptor.receive(proof))).toBe('wrong-secret');
+  });
+
+  /** What becomes of two releases that meet: what the dialer, replica 2, and the acceptor, replica 0, make of it. */
+  const meeting = (dialer: Partial<PeerHello>, acceptor: Partial<PeerHello>): readonly HandshakeStep[] => {
+    const known = { secret: null, codec, remembered: () => null } as const;
+    const two = new PeerHandshake({
+      side: 'dialer',
+      own: { ...hello(2), ...dialer },
+      expected: replicaId(0),
+      ...known,
+    });
+    const none = new PeerHandshake({ side: 'acceptor', own: { ...hello(0), ...acceptor }, expected: null, ...known });
+    const [fromTwo, fromNone] = [two.challenge(), none.challenge()];
+    const [introduction, answer] = [frameOf(two.receive(fromNone)), frameOf(none.receive(fromTwo))];
+    return [two.receive(answer), none.receive(introduction)];
+  };
+  const release = (protocolVersionOldest: number, protocolVersion: number, versionInForce: number) => ({
+    protocolVersionOldest,
+    protocolVersion,
+    versionInForce,
+  });
+
+  it.each([
+    ['an older one', release(1, 1, 1), release(1, 2, 1), 1],
+    ['a newer one', release(2, 4, 3), release(1, 3, 3), 3],
+    ['one that has not read its log yet', release(1, 2, 0), release(2, 3, 2), 2],
+  ])('two releases speak the newest version they have in common: %s', (_, theirs, ours, version) => {
+    for (const step of meeting(theirs, ours)) expect(step).toMatchObject({ type: 'accepted', version });
+  });
+
+  it.each([
+    [
+      'versions were skipped',
+      release(3, 4, 0),
+      release(1, 2, 2),
+      /^install a newer release on replica 0, or one in bet/,
+    ],
+    [
+      'it went back',
+      release(1, 1, 0),
+      release(1, 2, 2),
+      /^install a newer release on replica 2: version 2 is in force/,
+    ],
+    [
+      'the other one has gone on',
+      release(1, 2, 2),
+      release(1, 1, 1),
+      /^install a newer release on replica 0: version 2/,
+    ],
+    [
+      'too new for what is in force',
+      release(2, 3, 0),
+      release(1, 2, 1),
+      /^install a release in between on replica 2: ve/,
+    ],
+  ])('releases that cannot run together are told apart on both sides, with what to do: %s', (_, theirs, ours, text) => {
+    for (const step of meeting(theirs, ours)) {
+      expect(step).toMatchObject({ type: 'refused', refusal: { code: 'wrong-version' } });
+      if (step.type === 'refused') expect(step.refusal.message).toMatch(text);
+      // What does not fit a close frame would be cut.
+      if (step.type === 'refused') expect(step.refusal.message.length).toBeLessThanOrEqual(123);
+    }
   });
 
   it.each([0, 1, 37, 39, 4096])('survives %i bytes of anything, at either step', (length) => {

@@ -45,6 +45,8 @@ async function node(replica: number, addresses: readonly Address[], changes: Nod
     epoch: 0,
     voters: [0, 1, 2],
     protocolVersion,
+    protocolVersionOldest: 1,
+    versionInForce: 1,
     pipelineMax: 8,
     slots: 1024,
     checkpointInterval: 256,
@@ -193,7 +195,12 @@ async function cuttableWire(to: Address): Promise<{ at: Address; cut: () => void
 describe('what does not belong together is told apart, on both sides', () => {
   const cases: readonly (readonly [string, NodeChanges, string, RegExp])[] = [
     ['another cluster', { hello: { cluster: clusterId('f'.repeat(32)) } }, 'wrong-cluster', /cluster f{32}/],
-    ['another protocol version', { hello: { protocolVersion: 99 } }, 'wrong-version', /version 99/],
+    [
+      'another protocol version',
+      { hello: { protocolVersion: 99, protocolVersionOldest: 99 } },
+      'wrong-version',
+      /version 99/,
+    ],
     ['another count of replicas', { hello: { voters: [0, 1, 2, 3, 4] } }, 'wrong-limits', /give all nodes the same/],
     ['another pipeline', { hello: { pipelineMax: 9 } }, 'wrong-limits', /pipelineMax/],
     ['another number of slots', { hello: { slots: 7 } }, 'wrong-limits', /slots/],

@@ -17,13 +17,17 @@ import {
 import { encodeMembership, type Membership, readMembership } from './group.ts';
 import { seal, sealedOutcome, type SessionEntry, sizeOfOutcome } from './sessions.ts';
 import type { StateDecoder, StateMachine } from './state-machine.ts';
+import { firstVersion, isInForce } from './version.ts';
 
 // What a checkpoint holds: what every replica derives from the log alike, as one stream of canonical bytes.
-// Little-endian: version u32 · schedule (op u64, bytes u64) · living: six times u32 ·
+// Little-endian: form u32 · schedule (op u64, bytes u64) · living: six times u32 ·
 // membership length u32 (0: the founding group), membership as in group.ts · sessions u32, then by client
 //   client 16 · session u64 · floor u64 · last op u64 · executed u64 · outcomes u32, then by request number
 //     number u64 · checksum 16 · op u64 · timestamp u64 · length u32 · body;
 // then the state machine's own bytes to the end.
+//
+// In form 3 the version in force, u32, stands behind the form: it is written where that version has the feature, so
+// that nodes of different releases make the same bytes.
 
 /** Where the next regular checkpoint falls: counted from the last one, so that an extra one does not move it. */
 export interface CheckpointSchedule {
@@ -42,11 +46,12 @@ export interface CheckpointContent<S> {
   readonly living: readonly number[];
   /** The group, as the log up to here says. Null: as founded. */
   readonly membership: Membership | null;
+  /** The protocol version in force, as the log up to here says. */
+  readonly inForce: number;
 }
 
-/** 1 had no membership. */
-const versions: readonly number[] = [1, 2];
-const version = 2;
+/** 1 had no membership, 2 no version: that was the first one. */
+const forms: readonly number[] = [1, 2, 3];
 const headBytes = 4 + 8 + 8 + replicasMax * 4;
 const membershipBytesMax = 4096;
 const sessionBytes = 16 + 8 * 4 + 4;
@@ -89,10 +94,13 @@ function* gathered(pieces: Iterable<Uint8Array>): Generator<Uint8Array> {
 
 /** The bytes of a checkpoint, drawn lazily: equal contents give equal bytes. */
 export function* encodeContent<S>(content: CheckpointContent<S>, machine: StateMachine<S>): Generator<Uint8Array> {
-  const { schedule, sessions, state, living } = content;
+  const { schedule, sessions, state, living, inForce } = content;
+  const saysVersion = isInForce('version-in-checkpoints', inForce);
   const membership = content.membership === null ? new Uint8Array(0) : encodeMembership(content.membership);
-  const head = new FixedWriter(headBytes + 4 + membership.length + 4);
-  head.u32(version).u64(schedule.op).u64(schedule.bytes);
+  const head = new FixedWriter(headBytes + (saysVersion ? 4 : 0) + 4 + membership.length + 4);
+  head.u32(saysVersion ? 3 : 2);
+  if (saysVersion) head.u32(inForce);
+  head.u64(schedule.op).u64(schedule.bytes);
   for (let replica = 0; replica < replicasMax; replica++) head.u32(living[replica] ?? 0);
   head.u32(membership.length).raw(membership).u32(sessions.size);
   yield head.bytes;
@@ -114,6 +122,7 @@ export class ContentDecoder<S> {
   private schedule: CheckpointSchedule | null = null;
   private living: readonly number[] = [];
   private membership: Membership | null = null;
+  private inForce: number = firstVersion;
   private readonly sessions = new Map<ClientId, SessionEntry>();
   private sessionsLeft = 0;
   private current: SessionRead | null = null;
@@ -137,10 +146,10 @@ export class ContentDecoder<S> {
   }
 
   finish(): Result<CheckpointContent<S>, string> {
-    const { schedule, sessions, living, membership } = this;
+    const { schedule, sessions, living, membership, inForce } = this;
     if (schedule === null || !this.isPastSessions) return err('it ends within the sessions');
     const state = this.states.finish();
-    return state.ok ? ok({ state: state.value, sessions, schedule, living, membership }) : state;
+    return state.ok ? ok({ state: state.value, sessions, schedule, living, membership, inForce }) : state;
   }
 
   private get isPastSessions(): boolean {
@@ -164,12 +173,13 @@ export class ContentDecoder<S> {
   }
 
   private readHead(reader: FixedReader): string | null {
-    if (reader.remaining < headBytes + 4) return this.wait(reader);
-    const written = reader.u32();
-    if (!versions.includes(written)) return 'its content has another version';
+    if (reader.remaining < headBytes + 8) return this.wait(reader);
+    const form = reader.u32();
+    if (!forms.includes(form)) return 'its content is of a newer release';
+    if (form === 3) this.inForce = reader.u32();
     const [op, bytes] = [reader.u64(), reader.u64()];
     const living = Array.from({ length: replicasMax }, () => reader.u32());
-    const membershipBytes = written === 1 ? 0 : reader.u32();
+    const membershipBytes = form === 1 ? 0 : reader.u32();
     if (membershipBytes > membershipBytesMax) return 'its membership is out of bounds';
     if (reader.remaining < membershipBytes + 4) return this.wait(reader);
     if (membershipBytes > 0) {

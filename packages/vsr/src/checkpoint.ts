@@ -128,7 +128,9 @@ function capture<S>(r: Replica<S>, header: PrepareHeader): void {
   if (newest !== undefined && header.op <= newest.header.op && !isDamagedAt(r, header.op)) return;
   if (c.waiting !== null) r.mark('checkpoint-overtaken');
   const { living, applied: membership } = r.members;
-  c.waiting = { header, state: r.state, sessions: copySessions(r.sessions), schedule: c.schedule, living, membership };
+  const { inForce } = r.versions;
+  const sessions = copySessions(r.sessions);
+  c.waiting = { header, state: r.state, sessions, schedule: c.schedule, living, membership, inForce };
   writeNext(r);
 }
 

@@ -15,6 +15,7 @@ export function cloneReplica<S>(r: Replica<S>): Replica<S> {
       changing: r.members.changing === null ? null : { ...r.members.changing },
       replacing: r.members.replacing === null ? null : { ...r.members.replacing },
     },
+    versions: { ...r.versions, said: new Map(r.versions.said) },
     log: new Map(r.log),
     slots: new Map(r.slots),
     bodies: new Map(r.bodies),

@@ -89,6 +89,7 @@ export const replicaMarks = [
   'dead-incarnation-unheard',
   'restarted-without-memory',
   // From one group to the next.
+  'upgrade-proposed',
   'epoch-entered',
   'epoch-told-by-another',
   'old-epoch-answered',

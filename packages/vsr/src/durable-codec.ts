@@ -24,6 +24,7 @@ import {
   readMembership,
   writeHeader,
 } from './group.ts';
+import { firstVersion, foundingVersion } from './version.ts';
 
 // The replica's part of the superblock, in bytes. The superblock itself carries the checksum.
 // view u64 · log view u64 · commit u64 · checkpoint u64 · P u32 · count u32, then per entry
@@ -32,6 +33,8 @@ import {
 // incarnation u32 · replaced u8 · count u8, then per checkpoint header 92 · content bytes u64 · checksum 16.
 // Then, unless it was written before there was a quarantine: op u64 (0: none).
 // Then, unless the group is the founding one: the membership, as in group.ts.
+// Then, unless both are 1: the version the cluster was founded in u32 · the version in force u32. With no membership
+// before them, a u32 of 0 stands in its place: no group but the founding one has epoch 0.
 
 const headBytes = 8 * 4 + 4 + 4;
 const entryBytes = 8 + 1 + 16 + headerBytes;
@@ -56,6 +59,8 @@ export const initialDurableState = (checkpointInterval: number = checkpointInter
   replaced: false,
   quarantined: op(0),
   membership: null,
+  foundedIn: foundingVersion,
+  versionInForce: foundingVersion,
 });
 
 /** What an empty machine knows that joins as a standby: the group that it is one of. It waits for a view of that. */
@@ -109,7 +114,8 @@ export function encodeDurableState(state: DurableState): Uint8Array {
   const checkpointsBytes = checkpointsHeadBytes + checkpoints.length * checkpointBytes + quarantineBytes;
   const membership = state.membership === null ? new Uint8Array(0) : encodeMembership(state.membership);
   const fixedBytes = headBytes + state.suffix.length * entryBytes + checkpointsBytes;
-  const writer = new FixedWriter(fixedBytes + membership.length);
+  const versions = encodeVersions(state);
+  const writer = new FixedWriter(fixedBytes + membership.length + versions.length);
   writer.u64(state.view).u64(state.logView).u64(state.commit).u64(state.checkpoint);
   writer.u32(pipelineMax).u32(state.suffix.length);
   for (const entry of state.suffix) {
@@ -129,7 +135,32 @@ export function encodeDurableState(state: DurableState): Uint8Array {
     writer.u64(contentBytes).hex128(checksum);
   }
   writer.u64(state.quarantined);
-  return writer.raw(membership).bytes;
+  return writer.raw(membership).raw(versions).bytes;
+}
+
+type VersionsHeld = Pick<DurableState, 'foundedIn' | 'versionInForce'>;
+
+function encodeVersions({ membership, foundedIn, versionInForce }: DurableState): Uint8Array {
+  if (foundedIn === firstVersion && versionInForce === firstVersion) return new Uint8Array(0);
+  const writer = new FixedWriter(membership === null ? 12 : 8);
+  if (membership === null) writer.u32(0);
+  return writer.u32(foundedIn).u32(versionInForce).bytes;
+}
+
+/** Everything behind the checkpoints. */
+function readMembershipAndVersions(
+  reader: FixedReader,
+): Result<VersionsHeld & Pick<DurableState, 'membership'>, string> {
+  const first = { foundedIn: firstVersion, versionInForce: firstVersion };
+  if (reader.remaining === 0) return ok({ membership: null, ...first });
+  const isFounding = new FixedReader(reader.bytes, reader.offset).u32() === 0;
+  if (isFounding) reader.u32();
+  const membership = isFounding ? ok(null) : readMembership(reader);
+  if (!membership.ok) return membership;
+  if (!isFounding && reader.remaining === 0) return ok({ membership: membership.value, ...first });
+  const [foundedIn, versionInForce] = [reader.u32(), reader.u32()];
+  if (foundedIn < firstVersion || versionInForce < foundedIn) return err('a version below the one before it');
+  return ok({ membership: membership.value, foundedIn, versionInForce });
 }
 
 type Checkpoints = Pick<DurableState, 'checkpoints' | 'stable' | 'checkpointInterval' | 'incarnation' | 'replaced'>;
@@ -194,13 +225,14 @@ export function decodeDurableState(bytes: Uint8Array): Result<DurableState, stri
   if (!reader.failed && !checkpoints.ok) return checkpoints;
   // A superblock from before there was a quarantine ends here.
   const quarantined = reader.remaining === 0 ? op(0) : (reader.u64() as Op);
-  const membership = reader.remaining === 0 ? ok(null) : readMembership(reader);
+  const behind = readMembershipAndVersions(reader);
   if (reader.failed || reader.remaining !== 0) return err('wrong length');
   if (!checkpoints.ok) return checkpoints;
-  if (!membership.ok) return membership;
+  if (!behind.ok) return behind;
+  const { membership } = behind.value;
   if (logView > stateView) return err('log view above view');
   if (checkpoint !== (checkpoints.value.checkpoints[0]?.header.op ?? 0)) return err('another newest checkpoint');
-  const epoch = membership.value?.group.epoch ?? 0;
+  const epoch = membership?.group.epoch ?? 0;
   if (epochOf(stateView) !== epoch) return err(`a view of another epoch than the group's`);
   return ok({
     view: stateView,
@@ -210,6 +242,6 @@ export function decodeDurableState(bytes: Uint8Array): Result<DurableState, stri
     suffix,
     quarantined,
     ...checkpoints.value,
-    membership: membership.value,
+    ...behind.value,
   });
 }

@@ -15,7 +15,7 @@ export interface CheckpointMark {
   readonly checksum: Checksum;
 }
 
-/** The replica's part of the superblock: what it must never forget. None of the four numbers ever goes back. */
+/** The replica's part of the superblock: what it must never forget. None of its numbers ever goes back. */
 export interface DurableState {
   readonly view: View;
   /** Latest view in which this replica's log was settled. */
@@ -40,4 +40,8 @@ export interface DurableState {
   readonly membership: Membership | null;
   /** Op at which it diverged from the majority; its own checkpoints are in doubt until this is 0 again. */
   readonly quarantined: Op;
+  /** The protocol version in which the cluster began: that of the log before its first op. */
+  readonly foundedIn: number;
+  /** The newest version that was in force here: a release without it must not start. Never goes back. */
+  readonly versionInForce: number;
 }

@@ -66,6 +66,7 @@ function startOver<S>(r: Replica<S>): void {
   r.outcomeBytes = 0;
   r.checkpointing.schedule = { op: 0, bytes: 0 };
   r.members.applied = null;
+  r.versions.inForce = r.durable.foundedIn;
   r.stateLoaded = true;
   advanceApply(r);
 }

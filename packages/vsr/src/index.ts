@@ -37,4 +37,5 @@ export { settledView } from './send.ts';
 export type * from './state-machine.ts';
 export { type DivergenceStatus, type ReplicaStatus, replicaStatus } from './status.ts';
 export { step } from './step.ts';
+export { features, type Feature, firstVersion, foundingVersion, isInForce, whyNotSpoken } from './version.ts';
 export { defaultTiming, type Timing } from './timeouts.ts';

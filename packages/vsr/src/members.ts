@@ -7,6 +7,7 @@ import type { Membership } from './group.ts';
 import { startPrepares, whyNotServing } from './pipeline.ts';
 import { isMember, isVoter, type Replica } from './replica.ts';
 import { decodeSystemOp, type SystemOp, systemOpIn, systemRequest } from './system-op.ts';
+import { applyUpgrade, forgetSpoken } from './upgrade.ts';
 
 // Who the replicas are, as the log says: its fences (Table H) and its reconfigurations (VRR section 7). A machine that
 // comes back without its memory is another incarnation of its replica: from its fence on nobody hears the one before.
@@ -158,6 +159,9 @@ export function applySystem<S>(r: Replica<S>, header: PrepareHeader, body: Uint8
       if (group.epoch > r.group.epoch) members.next = members.applied;
       return false;
     }
+    case 'upgrade':
+      applyUpgrade(r, system.version);
+      return false;
     default:
       return unreachable(system);
   }
@@ -194,7 +198,7 @@ export function onReplaceMember<S>(r: Replica<S>, replica: number, ticket: numbe
   const incarnation = lowestLiving(r, replica) + 1;
   members.replacing = { ticket, replica, incarnation, lastOp: null };
   const nothing = Array.from({ length: pipelineMax }, (): SystemOp => ({ type: 'nothing' }));
-  members.queue = [{ type: 'fence', replica, incarnation }, ...nothing, { type: 'checkpoint' }];
+  members.queue = [...members.queue, { type: 'fence', replica, incarnation }, ...nothing, { type: 'checkpoint' }];
   startPrepares(r);
 }
 
@@ -235,6 +239,7 @@ export function giveUpReplacing<S>(r: Replica<S>): void {
   r.members.replacing = null;
   r.members.changing = null;
   r.members.heard.clear();
+  forgetSpoken(r);
   const reason = 'the view changed meanwhile; see whether it was done (`kimberlite member list`), or try again';
   if (replacing !== null) answer(r, replacing.ticket, { ok: false, reason });
   if (changing !== null)

@@ -72,6 +72,8 @@ export interface HeartbeatOkMessage extends Envelope {
   /** The newest durable one. Null: none, or it cannot be read, or another is being fetched. */
   readonly checkpoint: CheckpointMark | null;
   readonly report: StateReport | null;
+  /** The newest version that the sender's release speaks. */
+  readonly newest: number;
 }
 
 /** Clock sampling between any two replicas; and what each has to say of its state, whatever its view and status. */

@@ -26,6 +26,7 @@ import {
 import { armTimer, broadcast, disarm, hasPeers, otherReplicas, send, setTimer } from './send.ts';
 import { watchForTrimmedLog } from './state-sync.ts';
 import { backedOff, heartbeatTimeoutMs, jittered } from './timeouts.ts';
+import { considerUpgrade, noteSpoken } from './upgrade.ts';
 import { askForStartView, setHeartbeatTimeout, voteToLeave } from './view-change.ts';
 
 // Normal operation (section 4.1): prepares, acks, heartbeats.
@@ -128,6 +129,7 @@ export function onHeartbeat<S>(r: Replica<S>, m: HeartbeatMessage): void {
     applied: toOp(r.syncing === null && r.stateLoaded ? r.applied : 0),
     checkpoint: reportedMark(r),
     report: r.report,
+    newest: r.versions.range.newest,
   });
   noteReports(r, m.from, m.report === null ? [] : [m.report], []);
   noteStable(r, m.stable);
@@ -163,6 +165,7 @@ export function onHeartbeatOk<S>(r: Replica<S>, m: HeartbeatOkMessage): void {
     r.members.heard.set(m.from, { atUs: r.now, applied: m.applied });
   }
   noteReports(r, m.from, m.report === null ? [] : [m.report], m.checkpoint === null ? [] : [m.checkpoint]);
+  if (isNormalPrimary(r) && m.view === r.view) noteSpoken(r, m.from, m.newest);
   if (!hearBackup(r, m.from, m.view)) return;
   commitByBackup(r, m.commit);
   report(r, m.from, m.checkpoint);
@@ -214,6 +217,7 @@ export function onHeartbeatTimer<S>(r: Replica<S>): void {
   if (isNormalPrimary(r)) handOverIfDiskLags(r);
   if (!isNormalPrimary(r)) return;
   sendHeartbeat(r);
+  considerUpgrade(r);
   startRound(r);
   startPrepares(r);
 }

@@ -37,7 +37,7 @@ export function onChangeMembers<S>(r: Replica<S>, change: MemberChange, ticket: 
     return;
   }
   r.members.changing = { ticket, op: null };
-  r.members.queue = [{ type: 'reconfigure', group }];
+  r.members.queue = [...r.members.queue, { type: 'reconfigure', group }];
   startPrepares(r);
 }
 

@@ -20,6 +20,8 @@ import { initialDurableState } from './durable-codec.ts';
 import { createReplica } from './replica.ts';
 import { adopt } from './state-load.ts';
 import type { StateMachine } from './state-machine.ts';
+import { systemOpIn } from './system-op.ts';
+import { foundingVersion, whyNotSpoken } from './version.ts';
 
 export interface ReplayOptions<S> {
   readonly cluster: ClusterId;
@@ -27,6 +29,8 @@ export interface ReplayOptions<S> {
   readonly stateMachine: StateMachine<S>;
   /** Ops between two checkpoints, as the superblock has it; it decides what checkpoints hold. */
   readonly checkpointInterval?: number;
+  /** The protocol version before the first op, as the superblock has it. */
+  readonly foundedIn?: number;
 }
 
 /** A checkpoint that is read back, part by part. */
@@ -64,7 +68,8 @@ export interface Replay {
   readonly apply: (prepare: Prepare) => Result<void, string>;
 }
 
-export function createReplay<S>({ cluster, hasher, stateMachine, checkpointInterval }: ReplayOptions<S>): Replay {
+export function createReplay<S>(options: ReplayOptions<S>): Replay {
+  const { cluster, hasher, stateMachine, checkpointInterval, foundedIn = foundingVersion } = options;
   // Never started: no role, no timers, no peers, so nothing but the state and the sessions moves.
   const r = createReplica({
     cluster,
@@ -75,7 +80,12 @@ export function createReplay<S>({ cluster, hasher, stateMachine, checkpointInter
     nonce: '0'.repeat(32),
     stateMachine,
     // It is none of the replicas, so no fence in the log is meant for it.
-    durable: { ...initialDurableState(checkpointInterval), incarnation: Number.MAX_SAFE_INTEGER },
+    durable: {
+      ...initialDurableState(checkpointInterval),
+      incarnation: Number.MAX_SAFE_INTEGER,
+      foundedIn,
+      versionInForce: foundedIn,
+    },
     recovered: { slots: [], head: toOp(0), headCertain: true },
   });
   const apply = (prepare: Prepare): Result<void, string> => {
@@ -84,6 +94,9 @@ export function createReplay<S>({ cluster, hasher, stateMachine, checkpointInter
     if (header.parent !== r.appliedId) return err(`op ${header.op} does not name op ${r.applied} as the one before it`);
     if (header.timestamp <= r.appliedTimestamp) return err(`the timestamp of op ${header.op} goes back`);
     if (!decodeBatch(prepareBody(prepare)).ok) return err(`op ${header.op} holds no batch of requests`);
+    const system = systemOpIn(prepare);
+    const unspoken = system?.type === 'upgrade' ? whyNotSpoken(r.versions.range, system.version) : null;
+    if (unspoken !== null) return err(`op ${header.op}: ${unspoken}`);
     applyOp(r, prepare);
     r.out = [];
     return ok(undefined);
@@ -93,15 +106,19 @@ export function createReplay<S>({ cluster, hasher, stateMachine, checkpointInter
     const finish = (): Result<void, string> => {
       const content = decoder.finish();
       if (!content.ok) return content;
+      const unspoken = whyNotSpoken(r.versions.range, content.value.inForce);
+      if (unspoken !== null) return err(unspoken);
       adopt(r, ref, content.value);
       return ok(undefined);
     };
     return { push: (bytes) => decoder.push(bytes), finish };
   };
   const content = (): Iterable<Uint8Array> => {
-    const { state, sessions, members, checkpointing } = r;
+    const { state, sessions, members, checkpointing, versions } = r;
+    const { inForce } = versions;
     const { living, applied: membership } = members;
-    return encodeContent({ state, sessions, living, membership, schedule: checkpointing.schedule }, stateMachine);
+    const { schedule } = checkpointing;
+    return encodeContent({ state, sessions, living, membership, inForce, schedule }, stateMachine);
   };
   const foundation = (other: ClusterId): Foundation => {
     const parent = '0'.repeat(32);
@@ -109,7 +126,8 @@ export function createReplay<S>({ cluster, hasher, stateMachine, checkpointInter
     const { header } = makePrepare({ ...fields, body: new Uint8Array(0) }, hasher);
     const schedule = { op: r.applied, bytes: 0 };
     const living = r.members.living.map(() => 0);
-    const first = { state: r.state, sessions: new Map(), living, membership: null, schedule };
+    const { inForce } = r.versions;
+    const first = { state: r.state, sessions: new Map(), living, membership: null, schedule, inForce };
     return { header, content: () => encodeContent(first, stateMachine) };
   };
   return {

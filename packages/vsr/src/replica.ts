@@ -4,6 +4,7 @@ import {
   type ClientId,
   type ClusterId,
   type Hasher,
+  ownVersions,
   type Prepare,
   type PrepareHeader,
   type RandomState,
@@ -13,6 +14,7 @@ import {
   replicasMax,
   rootHeader,
   seedRandom,
+  type VersionRange,
 } from '@kimberlite/base';
 import { type Checkpointing, createCheckpointing } from './checkpoint.ts';
 import type { ClientQuery, ClientRequest } from './client.ts';
@@ -32,6 +34,7 @@ import type { Loading } from './state-load.ts';
 import type { StateAuditor, StateMachine } from './state-machine.ts';
 import type { Syncing } from './state-sync.ts';
 import { defaultTiming, type Timing } from './timeouts.ts';
+import { createVersions, type Versions, whyNotSpoken } from './version.ts';
 
 /** One op of the log as this replica believes it: what belongs at that op, wherever the body may be. */
 export interface LogEntry {
@@ -292,6 +295,7 @@ export interface Replica<S> {
   mending: Mending;
 
   readonly members: Members;
+  readonly versions: Versions;
 
   // State machine.
   /** False while the checkpoint that `applied` belongs to is being read or fetched: nothing is applied or served. */
@@ -348,6 +352,8 @@ export interface ReplicaOptions<S> {
   /** What the log found in its slots. */
   readonly recovered: RecoveredLog;
   readonly timing?: Partial<Timing>;
+  /** What it speaks. Left out: the versions of this release. */
+  readonly versions?: VersionRange;
   /** Left out: nobody listens. */
   readonly mark?: (name: ReplicaMark) => void;
 }
@@ -363,6 +369,8 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     options.replica < (durable.membership === null ? replicaCount : replicasMax),
     'the replica is one of the cluster',
   );
+  const unspoken = whyNotSpoken(options.versions ?? ownVersions, durable.versionInForce);
+  if (unspoken !== null) throw new Error(unspoken);
   const root = rootHeader(cluster, hasher);
   const { checkpoints, stable, checkpointInterval: interval } = durable;
   // What the state goes on from, and what the log goes back to.
@@ -451,6 +459,7 @@ export function createReplica<S>(options: ReplicaOptions<S>): Replica<S> {
     reads: new Map(),
     walks: new Map(),
     members: createMembers(durable.incarnation, group.epoch),
+    versions: createVersions(options.versions ?? ownVersions, durable.foundedIn),
     stateLoaded: checkpoints.length === 0 && !durable.replaced && durable.quarantined === 0,
     loading: null,
     syncing: null,

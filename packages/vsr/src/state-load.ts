@@ -5,6 +5,7 @@ import { extendLinks } from './repair.ts';
 import { isSoleVoter, type Replica } from './replica.ts';
 import { send } from './send.ts';
 import type { StateDecoder } from './state-machine.ts';
+import { putInForce } from './upgrade.ts';
 import { beginSync, onContentDamaged, onContentLoaded } from './state-sync.ts';
 
 // Reading a checkpoint back from the own disk: after a boot, and when one has been fetched from peers.
@@ -89,6 +90,7 @@ function decodeReady<S>(r: Replica<S>, loading: Loading<S>): void {
 /** The state at `ref`: everything above it is applied from the log. */
 export function adopt<S>(r: Replica<S>, ref: CheckpointRef, content: CheckpointContent<S>): void {
   const { header } = ref;
+  putInForce(r, content.inForce);
   r.state = content.state;
   r.sessions = new Map([...content.sessions]);
   r.outcomeBytes = 0;

@@ -18,6 +18,9 @@ export interface ReplicaStatus {
   /** Hex, of the state at `stateHashOp`: the applied op, or 0 until a checkpoint has been read. */
   readonly stateHash: string;
   readonly stateHashOp: number;
+  /** The protocol version in force, as far as this replica knows, and the newest that its release speaks. */
+  readonly versionInForce: number;
+  readonly versionNewest: number;
   /** Microseconds; null without agreement. */
   readonly clockOffsetUs: number | null;
   /** Null while this replica's state is believed. */
@@ -78,6 +81,9 @@ export function replicaStatus<S>(r: Replica<S>): ReplicaStatus {
     stateHash: r.machine.stateHash(r.state),
     // While its checkpoint is read the state is still the first one.
     stateHashOp: r.stateLoaded ? r.applied : 0,
+    // After a boot the superblock knows before the log has been replayed.
+    versionInForce: Math.max(r.versions.inForce, r.durable.versionInForce),
+    versionNewest: r.versions.range.newest,
     clockOffsetUs: clockOffsetUs(r),
     divergence,
   };

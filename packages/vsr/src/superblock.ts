@@ -28,6 +28,8 @@ const wanted = <S>(r: Replica<S>): DurableState => ({
   replaced: r.durable.replaced && r.checkpointing.refs.length === 0,
   membership: r.group.epoch === 0 ? null : { group: r.group, boundary: r.boundary },
   quarantined: quarantinedOp(r),
+  foundedIn: r.durable.foundedIn,
+  versionInForce: Math.max(r.versions.inForce, r.durable.versionInForce),
 });
 
 /** Writes view, log view and suffix as they are now, as soon as the write in flight is done. */

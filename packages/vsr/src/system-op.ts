@@ -23,23 +23,27 @@ export type SystemOp =
   /** Every replica takes a checkpoint here. */
   | { readonly type: 'checkpoint' }
   /** The last op of its epoch: this group is the next one's. */
-  | { readonly type: 'reconfigure'; readonly group: Group };
+  | { readonly type: 'reconfigure'; readonly group: Group }
+  /** From here on all replicas behave as this version of the protocol says. */
+  | { readonly type: 'upgrade'; readonly version: number };
 
 /** No client has this id: hosts refuse it. */
 export const systemClient: ClientId = '0'.repeat(32) as ClientId;
 
-const kinds = { fence: 1, nothing: 2, checkpoint: 3, reconfigure: 4 } as const;
+const kinds = { fence: 1, nothing: 2, checkpoint: 3, reconfigure: 4, upgrade: 5 } as const;
 const systemBytes = 1 + 1 + 4;
 
 function encodeSystemOp(op: SystemOp): Uint8Array {
   const writer = new FixedWriter(systemBytes).u8(kinds[op.type]);
   if (op.type === 'fence') writer.u8(op.replica).u32(op.incarnation);
+  if (op.type === 'upgrade') writer.u8(0).u32(op.version);
   return op.type === 'reconfigure' ? concatBytes([writer.bytes, encodeGroup(op.group)]) : writer.bytes;
 }
 
 /** Null: none of those there are. */
 export function decodeSystemOp(body: Uint8Array): SystemOp | null {
   const reader = new FixedReader(body);
+  // The last is the version of an upgrade.
   const [kind, replica, incarnation] = [reader.u8(), reader.u8(), reader.u32()];
   if (kind === kinds.reconfigure) {
     const group = readGroup(reader);
@@ -47,6 +51,7 @@ export function decodeSystemOp(body: Uint8Array): SystemOp | null {
   }
   if (reader.failed || reader.remaining > 0) return null;
   if (kind === kinds.fence) return replica < replicasMax ? { type: 'fence', replica, incarnation } : null;
+  if (kind === kinds.upgrade) return replica === 0 ? { type: 'upgrade', version: incarnation } : null;
   if (kind === kinds.nothing) return { type: 'nothing' };
   return kind === kinds.checkpoint ? { type: 'checkpoint' } : null;
 }

@@ -192,6 +192,7 @@ describe('the content of a checkpoint', () => {
     schedule: { op: 4, bytes: 99 },
     living: [0, 2, 0, 0, 0, 0],
     membership: { group: { ...foundingGroup(3), epoch: 2, standbys: [4] }, boundary: header },
+    inForce: 1,
   };
   const bytes = concatBytes([...encodeContent(content, byteMachine)]);
 

@@ -21,6 +21,7 @@ const quiet = {
   loseEvery: 0,
   changeEvery: 0,
   flipEvery: 0,
+  upgrades: false,
   staysDown: true,
 };
 

@@ -33,6 +33,7 @@ const heartbeatOk = (node: Node, from: number, fields: { commit?: number; applie
   commit: toOp(fields.commit ?? 0),
   applied: toOp(fields.applied ?? 0),
   checkpoint: null,
+  newest: 1,
   report: null,
 });
 

@@ -199,6 +199,8 @@ describe('durable state', () => {
     replaced: true,
     membership: null,
     quarantined: op(6),
+    foundedIn: 1,
+    versionInForce: 1,
     suffix: [
       { op: op(0), id: root.id, header: root },
       { op: op(1), id: 'a'.repeat(32) as Checksum, header: null },
@@ -228,6 +230,27 @@ describe('durable state', () => {
     expect(decodeDurableState(encodeDurableState({ ...joined, view: view(7), logView: view(7) })).ok).toBe(false);
     const twice = { group: { ...group, standbys: [0] }, boundary: checkpoint(9).header };
     expect(decodeDurableState(encodeDurableState({ ...joined, membership: twice })).ok).toBe(false);
+  });
+  test('with versions above the first, and a membership or none', () => {
+    const group = { ...foundingGroup(3), epoch: 1 };
+    const membership = { group, boundary: checkpoint(9).header };
+    const views = { view: view(viewsPerEpoch + 7), logView: view(viewsPerEpoch) };
+    for (const other of [state, { ...state, ...views, membership }]) {
+      const plain = encodeDurableState(other);
+      for (const [foundedIn, versionInForce] of [
+        [1, 2],
+        [3, 3],
+        [3, 7],
+      ] as const) {
+        const risen: DurableState = { ...other, foundedIn, versionInForce };
+        const bytes = encodeDurableState(risen);
+        expect(decodeDurableState(bytes)).toEqual({ ok: true, value: risen });
+        for (let end = plain.length + 1; end < bytes.length; end++) {
+          expect(decodeDurableState(bytes.subarray(0, end)).ok).toBe(false);
+        }
+      }
+      expect(decodeDurableState(encodeDurableState({ ...other, foundedIn: 3, versionInForce: 2 })).ok).toBe(false);
+    }
   });
   test('total', () => {
     const bytes = encodeDurableState(state);

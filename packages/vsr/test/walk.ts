@@ -1,4 +1,5 @@
 import {
+  ownVersions,
   type ClientId,
   type Checksum,
   clusterId,
@@ -12,6 +13,7 @@ import {
   seedRandom,
   sessionNumber,
   sha256Hasher,
+  type VersionRange,
 } from '@kimberlite/base';
 import {
   type ClientReply,
@@ -40,6 +42,9 @@ import { TestDisk } from './test-disk.ts';
 // writes and tear others, rot, pauses, skewed schedules; then calm, in which everything has to come right.
 
 const cluster = clusterId('c0'.repeat(16));
+
+export const older: VersionRange = { oldest: 1, newest: 1 };
+export const newer: VersionRange = { oldest: 1, newest: 2 };
 
 export interface WalkOptions {
   readonly seed: number;
@@ -73,6 +78,8 @@ export interface WalkOptions {
   readonly flipEvery: number;
   /** Ops between two checkpoints. */
   readonly checkpointInterval: number;
+  /** Machines run one of two releases, and come back with another now and then; in calm all have the newer one. */
+  readonly upgrades: boolean;
   /** A crashed replica comes back only in calm. */
   readonly staysDown?: boolean;
 }
@@ -157,6 +164,8 @@ interface Node {
   appliedSeen: number;
   /** What the replica knows to be intact since its boot. */
   intact: Map<number, Checksum>;
+  /** What its release speaks. */
+  range: VersionRange;
 }
 
 interface Client {
@@ -180,6 +189,10 @@ export class Walk {
   readonly agenda = new Agenda();
   readonly committed = new Map<number, Checksum>();
   readonly hashes = new Map<number, string>();
+  /** By op: the version in force behind it. */
+  readonly inForce = new Map<number, number>();
+  /** Apart from the walk's own, so that a walk without upgrades is what it always was. */
+  readonly releases: RandomState;
   readonly cut = new Set<string>();
   readonly marks = new Map<string, number>();
   nowUs = 1_000_000;
@@ -199,6 +212,7 @@ export class Walk {
   constructor(options: WalkOptions) {
     this.options = options;
     this.random = seedRandom(options.seed);
+    this.releases = seedRandom(options.seed * 13 + 5);
     this.nodes = Array.from({ length: options.replicas }, (_, id) =>
       this.machine(id, initialDurableState(options.checkpointInterval)),
     );
@@ -229,6 +243,7 @@ export class Walk {
       skewUs: randomInt(this.random, -100_000, 100_000),
       appliedSeen: 0,
       intact: new Map(),
+      range: this.options.upgrades ? older : ownVersions,
     };
   }
 
@@ -352,7 +367,7 @@ export class Walk {
   }
 
   /** The newest group that any machine has on its disk or in memory. */
-  private group(): Group {
+  group(): Group {
     let newest = foundingGroup(this.options.replicas);
     for (const { replica, disk } of this.nodes) {
       for (const group of [replica?.group, disk.superblock.membership?.group]) {
@@ -379,9 +394,13 @@ export class Walk {
     else if (voters.length > least && roll % 2 === 0) change = { type: 'remove', replica: voter };
     else if (free[0] !== undefined) change = { type: 'add', replica: free[0], address: `machine:${free[0]}` };
     if (change === null) return;
+    this.change(change);
+    if (randomChance(this.random, 0.2)) for (const node of this.nodes) this.event(node, { type: 'transfer' });
+  }
+
+  change(change: MemberChange): void {
     this.trace?.(`${this.nowUs} change ${JSON.stringify(change)}`);
     for (const node of this.nodes) this.event(node, { type: 'change-members', change, ticket: 2, dryRun: false });
-    if (randomChance(this.random, 0.2)) for (const node of this.nodes) this.event(node, { type: 'transfer' });
   }
 
   /** A standby is asked for by its absence: whoever was added and has no machine gets one. */
@@ -452,6 +471,7 @@ export class Walk {
     this.cut.clear();
     for (const node of this.nodes) {
       node.pausedUntilUs = 0;
+      if (this.options.upgrades && node.range !== newer) this.crash(node);
       if (node.replica === null) this.boot(node);
     }
   }
@@ -467,7 +487,9 @@ export class Walk {
     node.appliedSeen = 0;
     node.intact = new Map();
     for (const { op, id, state } of recovered.slots) if (state === 'durable' && id !== null) node.intact.set(op, id);
+    node.range = this.rangeFor(node);
     node.replica = createReplica<ByteState>({
+      versions: node.range,
       cluster,
       replica: replicaId(node.id),
       replicaCount: this.options.replicas,
@@ -480,6 +502,29 @@ export class Walk {
       recovered,
     });
     this.event(node, { type: 'start' });
+  }
+
+  /** Nobody installs an older release once the newer version is in force, as far as anybody can see. */
+  rangeFor(node: Node): VersionRange {
+    if (!this.options.upgrades) return ownVersions;
+    if (!this.trouble || this.isRisen()) return newer;
+    return randomPick(this.releases, [newer, newer, node.range, older]);
+  }
+
+  isRisen(): boolean {
+    return this.nodes.some(
+      ({ replica, disk }) =>
+        (replica?.versions.inForce ?? 1) > older.newest || disk.superblock.versionInForce > older.newest,
+    );
+  }
+
+  /** The operator of a machine that went back too late: it has stopped, and says what to install. */
+  private stoppedForGood(node: Node, error: unknown): void {
+    if (node.range !== older || !(error instanceof Error) || !/install a newer release/.test(error.message))
+      throw error;
+    this.marks.set('walk:too-old', (this.marks.get('walk:too-old') ?? 0) + 1);
+    node.range = newer;
+    this.crash(node);
   }
 
   /** Runs an event now, or when the node's pause ends. */
@@ -502,7 +547,12 @@ export class Walk {
             : event.type;
       if (!/ping|pong|heartbeat/.test(text)) this.trace(`${this.nowUs} r${node.id} ${text}`);
     }
-    const effects = step(node.replica, event, clock);
+    let effects: readonly Effect[];
+    try {
+      effects = step(node.replica, event, clock);
+    } catch (error) {
+      return this.stoppedForGood(node, error);
+    }
     for (const effect of effects) this.effect(node, effect);
     if (this.options.ambush > 0) this.ambush(node, effects);
     if (node.replica === null) return;
@@ -662,6 +712,9 @@ export class Walk {
       if (r.divergence.quarantine === null && known === hash) node.isFlipped = false;
     } else if (known === undefined) this.hashes.set(r.applied, hash);
     else if (known !== hash) throw new Error(`replica ${node.id} diverged at op ${r.applied}`);
+    const version = this.inForce.get(r.applied) ?? r.versions.inForce;
+    this.inForce.set(r.applied, version);
+    if (version !== r.versions.inForce) throw new Error(`two versions in force at op ${r.applied}`);
   }
 
   private finished(): boolean {
@@ -672,6 +725,8 @@ export class Walk {
     const present = this.nodes.filter((n) => !n.gone);
     const statuses = present.map((n) => (n.replica === null ? null : replicaStatus(n.replica)));
     const first = statuses[0] ?? null;
+    // Somebody who was added and never started (the answer was lost) is a member that nobody hears.
+    const rises = this.options.upgrades && members.every((id) => this.nodes[id]?.gone === false);
     return statuses.every(
       (s) =>
         s !== null &&
@@ -679,6 +734,7 @@ export class Walk {
         s.applied === s.op &&
         first !== null &&
         s.op === first.op &&
+        (!rises || s.versionInForce === newer.newest) &&
         s.stateHash === first.stateHash,
     );
   }
@@ -889,6 +945,7 @@ export function optionsFor(seed: number): WalkOptions {
     ambush: randomPick(random, [0, 0, 0.02, 0.2]),
     changeEvery: randomPick(random, [0, 0.3, 1]),
     flipEvery: replicas < 3 ? 0 : randomPick(random, [0, 0, 0.5, 2]),
+    upgrades: seed % 3 === 0,
   };
 }
 

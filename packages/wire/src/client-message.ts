@@ -7,7 +7,10 @@ import type { ClientQuery, ClientReply, ClientRequest, DivergenceStatus } from '
 /** First message of a connection. */
 export interface Hello {
   readonly type: 'hello';
+  /** The newest version that the client speaks. */
   readonly protocolVersion: number;
+  /** The oldest; left out: that one alone. */
+  readonly protocolVersionOldest?: number;
   readonly client: ClientId;
   /** Null: any cluster; the SDK remembers the one it met first and insists on it afterwards. */
   readonly cluster: ClusterId | null;
@@ -52,6 +55,9 @@ export interface StatusRow {
   readonly stateHash: string;
   readonly stateHashOp: number;
   readonly version: string;
+  /** The protocol version in force, as this replica's log says, and the newest that its release speaks. */
+  readonly versionInForce: number;
+  readonly versionNewest: number;
   /** Microseconds this replica's wall clock is away from what a majority agrees on; null without agreement. */
   readonly clockOffsetUs: number | null;
   readonly diskUsedBytes: number;
@@ -77,6 +83,7 @@ export type ConnectionErrorCode =
 export type ServerMessage =
   | {
       readonly type: 'welcome';
+      /** What this connection speaks from now on. */
       readonly protocolVersion: number;
       readonly cluster: ClusterId;
       readonly replica: ReplicaId;

@@ -34,6 +34,7 @@ type Hello = Extract<ClientMessage, { type: 'hello' }>;
 const hello = z.strictObject({
   type: z.literal('hello'),
   protocolVersion: natural<number>(),
+  protocolVersionOldest: natural<number>().exactOptional(),
   client: hex128<Hello['client']>(),
   cluster: hex128<NonNullable<Hello['cluster']>>().nullable(),
 });
@@ -129,6 +130,8 @@ const statusRow = z.strictObject({
   stateHash: text,
   stateHashOp: natural<number>(),
   version: text,
+  versionInForce: natural<number>(),
+  versionNewest: natural<number>(),
   clockOffsetUs: z.number().nullable(),
   diskUsedBytes: natural<number>(),
   divergence: z
@@ -223,6 +226,21 @@ const serverMessages = [
   z.strictObject({ type: z.literal('error'), code: z.enum(connectionErrorCodes), message: text }),
 ] as const;
 const serverMessage = z.discriminatedUnion('type', serverMessages);
+
+// Greetings are the same in every version, but for what later ones add to them: that is overlooked.
+
+const clientGreetings = [z.object(hello.shape), z.object({ type: z.literal('status') })] as const;
+const serverGreetings = [
+  z.object({ ...serverMessages[0].shape, members: z.array(z.object(member.shape)).max(replicasMax).readonly() }),
+  z.object({ ...serverMessages[4].shape, code: z.enum(connectionErrorCodes).catch('bad-frame') }),
+] as const;
+
+export const clientGreetingSchema: z.ZodType<readonly ClientMessage[]> = z
+  .array(z.discriminatedUnion('type', clientGreetings))
+  .max(messagesPerFrameMax);
+export const serverGreetingSchema: z.ZodType<readonly ServerMessage[]> = z
+  .array(z.discriminatedUnion('type', serverGreetings))
+  .max(messagesPerFrameMax);
 
 export const clientFrameSchema: z.ZodType<readonly (ClientMessage | QueryRun)[]> = z
   .array(z.discriminatedUnion('type', [...clientMessages, queryRun]))

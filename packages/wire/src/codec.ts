@@ -4,15 +4,17 @@ import {
   frameBytesMax,
   type Hasher,
   ok,
+  ownVersions,
   type Result,
   sha256Hasher,
   unreachable,
+  type VersionRange,
 } from '@kimberlite/base';
 import type { Message } from '@kimberlite/vsr';
 import { z } from 'zod';
 import type { ClientMessage, ServerMessage } from './client-message.ts';
-import { clientFrameSchema, serverFrameSchema } from './client-schemas.ts';
-import { frameHeaderBytes, openFrame, sealFrame } from './frame.ts';
+import { clientFrameSchema, clientGreetingSchema, serverFrameSchema, serverGreetingSchema } from './client-schemas.ts';
+import { frameHeaderBytes, type FrameKind, greetingVersion, type Opened, openFrame, sealFrame } from './frame.ts';
 import { messagesPerFrameMax } from './limits.ts';
 import { packFrameBody, unpack } from './msgpack.ts';
 import { countMessages, gatherAnswers, gatherQueries, spreadAnswers, spreadQueries } from './runs.ts';
@@ -20,21 +22,26 @@ import { decodePeerBody, encodePeerBody, incarnationOfBody } from './peer-codec.
 import { decodePeerHelloBody, type PeerHello } from './peer-hello.ts';
 import { type WireError, wireError } from './wire-error.ts';
 
-/** Frames in both directions of both kinds of connection. Decoders never throw and keep nothing of the frame. */
+/**
+ * Frames in both directions of both kinds of connection. Decoders never throw and keep nothing of the frame. `version`
+ * is what the two ends of the connection have agreed on; left out: the newest there is.
+ */
 export interface Codec {
+  /** What it reads, and can be asked to write. */
+  readonly versions: VersionRange;
   /** `incarnation` of the sender; left out: the first. */
-  readonly encodePeerMessage: (message: Message, incarnation?: number) => Uint8Array;
+  readonly encodePeerMessage: (message: Message, incarnation?: number, version?: number) => Uint8Array;
   /** Of the sender of a frame that could be decoded; anything for other bytes. */
   readonly peerIncarnation: (frame: Uint8Array) => number;
   readonly decodePeerMessage: (frame: Uint8Array) => Result<Message, WireError>;
   readonly encodePeerHello: (hello: PeerHello) => Uint8Array;
   readonly decodePeerHello: (frame: Uint8Array) => Result<PeerHello, WireError>;
-  readonly encodeClientFrame: (messages: readonly ClientMessage[]) => Uint8Array;
+  readonly encodeClientFrame: (messages: readonly ClientMessage[], version?: number) => Uint8Array;
   readonly decodeClientFrame: (frame: Uint8Array) => Result<readonly ClientMessage[], WireError>;
-  readonly encodeServerFrame: (messages: readonly ServerMessage[]) => Uint8Array;
+  readonly encodeServerFrame: (messages: readonly ServerMessage[], version?: number) => Uint8Array;
   /** As few frames as the bounds on one allow, in order: for what one turn produced, however much that is. */
-  readonly encodeClientFrames: (messages: readonly ClientMessage[]) => readonly Uint8Array[];
-  readonly encodeServerFrames: (messages: readonly ServerMessage[]) => readonly Uint8Array[];
+  readonly encodeClientFrames: (messages: readonly ClientMessage[], version?: number) => readonly Uint8Array[];
+  readonly encodeServerFrames: (messages: readonly ServerMessage[], version?: number) => readonly Uint8Array[];
   readonly decodeServerFrame: (frame: Uint8Array) => Result<readonly ServerMessage[], WireError>;
 }
 
@@ -42,6 +49,8 @@ export interface CodecOptions {
   /** Defaults to the one in plain JavaScript; the node passes the platform's. */
   readonly crc32?: Crc32;
   readonly hasher?: Hasher;
+  /** Left out: those of this release. */
+  readonly versions?: VersionRange;
 }
 
 function parseWith<T>(schema: z.ZodType<T>, body: Uint8Array): Result<T, WireError> {
@@ -108,36 +117,71 @@ function groupByWeight<T>(messages: readonly T[], weigh: (message: T) => number)
   return groups;
 }
 
+/** Understood whatever version a side speaks (see `frame.ts`): `status` has no fields. */
+const isClientGreeting = ({ type }: ClientMessage): boolean => type === 'hello' || type === 'status';
+const isServerGreeting = ({ type }: ServerMessage): boolean => type === 'welcome' || type === 'error';
+
+/** Neighbours of the same kind together: greetings travel in frames of their own. */
+function groupByGreeting<T>(messages: readonly T[], isGreeting: (message: T) => boolean): readonly (readonly T[])[] {
+  const first = messages.findIndex(isGreeting);
+  if (first < 0) return [messages];
+  const end = messages.findIndex((message, i) => i > first && !isGreeting(message));
+  const [before, greetings] = [messages.slice(0, first), messages.slice(first, end < 0 ? undefined : end)];
+  const after = end < 0 ? [] : groupByGreeting(messages.slice(end), isGreeting);
+  return [before, greetings, ...after].filter((group) => group.length > 0);
+}
+
 export function createCodec(options: CodecOptions = {}): Codec {
-  const checksum = options.crc32 ?? crc32;
-  const hasher = options.hasher ?? sha256Hasher;
-  const clientFrame = (messages: readonly ClientMessage[]): Uint8Array =>
-    sealFrame('client', packFrameBody(gatherQueries(messages)), checksum);
-  const serverFrame = (messages: readonly ServerMessage[]): Uint8Array =>
-    sealFrame('server', packFrameBody(gatherAnswers(messages)), checksum);
+  const { crc32: checksum = crc32, hasher = sha256Hasher, versions = ownVersions } = options;
+  const { newest } = versions;
+  const open = (kind: FrameKind, frame: Uint8Array): Result<Opened, WireError> =>
+    openFrame(frame, { kind, crc32: checksum, versions });
+  const clientFrame = (messages: readonly ClientMessage[], version = newest): Uint8Array => {
+    const spoken = messages.every(isClientGreeting) ? greetingVersion : version;
+    return sealFrame('client', spoken, packFrameBody(gatherQueries(messages)), checksum);
+  };
+  const serverFrame = (messages: readonly ServerMessage[], version = newest): Uint8Array => {
+    const spoken = messages.every(isServerGreeting) ? greetingVersion : version;
+    return sealFrame('server', spoken, packFrameBody(gatherAnswers(messages)), checksum);
+  };
   return {
-    encodePeerMessage: (message, incarnation = 0) => sealFrame('peer', encodePeerBody(message, incarnation), checksum),
+    versions,
+    encodePeerMessage: (message, incarnation = 0, version = newest) =>
+      sealFrame('peer', version, encodePeerBody(message, incarnation), checksum),
     peerIncarnation: (frame) => incarnationOfBody(frame.subarray(frameHeaderBytes)),
     decodePeerMessage: (frame) => {
-      const body = openFrame('peer', frame, checksum);
-      return body.ok ? decodePeerBody(body.value, hasher) : body;
+      const opened = open('peer', frame);
+      if (!opened.ok) return opened;
+      const { version, body } = opened.value;
+      if (version === greetingVersion) return wireError('version', 'a message between replicas is no greeting');
+      return decodePeerBody(body, hasher);
     },
-    encodePeerHello: (hello) => sealFrame('peer-hello', packFrameBody(hello), checksum),
+    encodePeerHello: (hello) => sealFrame('peer-hello', greetingVersion, packFrameBody(hello), checksum),
     decodePeerHello: (frame) => {
-      const body = openFrame('peer-hello', frame, checksum);
-      return body.ok ? decodePeerHelloBody(body.value) : body;
+      const opened = open('peer-hello', frame);
+      return opened.ok ? decodePeerHelloBody(opened.value.body) : opened;
     },
     encodeClientFrame: clientFrame,
-    encodeClientFrames: (messages) => groupByWeight(messages, clientWeight).map(clientFrame),
+    encodeClientFrames: (messages, version) =>
+      groupByWeight(messages, clientWeight).map((group) => clientFrame(group, version)),
     decodeClientFrame: (frame) => {
-      const body = openFrame('client', frame, checksum);
-      return body.ok ? spread(parseWith(clientFrameSchema, body.value), spreadQueries) : body;
+      const opened = open('client', frame);
+      if (!opened.ok) return opened;
+      const { version, body } = opened.value;
+      if (version === greetingVersion) return parseWith(clientGreetingSchema, body);
+      return spread(parseWith(clientFrameSchema, body), spreadQueries);
     },
     encodeServerFrame: serverFrame,
-    encodeServerFrames: (messages) => groupByWeight(messages, serverWeight).map(serverFrame),
+    encodeServerFrames: (messages, version) =>
+      groupByGreeting(messages, isServerGreeting)
+        .flatMap((group) => groupByWeight(group, serverWeight))
+        .map((group) => serverFrame(group, version)),
     decodeServerFrame: (frame) => {
-      const body = openFrame('server', frame, checksum);
-      return body.ok ? spread(parseWith(serverFrameSchema, body.value), spreadAnswers) : body;
+      const opened = open('server', frame);
+      if (!opened.ok) return opened;
+      const { version, body } = opened.value;
+      if (version === greetingVersion) return parseWith(serverGreetingSchema, body);
+      return spread(parseWith(serverFrameSchema, body), spreadAnswers);
     },
   };
 }

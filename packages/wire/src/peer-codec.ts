@@ -139,6 +139,7 @@ function encodeParts(message: Message, writer: FixedWriter): readonly Uint8Array
       return [];
     case 'heartbeat-ok':
       writer.u64(message.view).u64(message.number).u64(message.round).u64(message.commit).u64(message.applied);
+      writer.u16(message.newest);
       encodeReport(writer, message.report);
       encodeCheckpointMark(writer, message.checkpoint);
       return [];
@@ -356,9 +357,10 @@ function decodeFields(type: MessageType, from: ReplicaId, reader: MessageReader)
     }
     case 'heartbeat-ok': {
       const [view, number, round] = [reader.view(), fields.u64(), fields.u64()];
-      const [commit, applied] = [reader.op(), reader.op()];
+      const [commit, applied, newest] = [reader.op(), reader.op(), fields.u16()];
       const report = reader.report();
-      return { type, from, view, number, round, commit, applied, report, checkpoint: reader.checkpointMark() };
+      const checkpoint = reader.checkpointMark();
+      return { type, from, view, number, round, commit, applied, newest, report, checkpoint };
     }
     case 'ping':
       return { type, from, sentAtUs: fields.u64(), checkpoint: reader.checkpointMark(), reports: reader.reports() };

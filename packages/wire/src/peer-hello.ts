@@ -18,7 +18,11 @@ export interface PeerHello {
   /** The sender's epoch, and who votes in it. */
   readonly epoch: number;
   readonly voters: readonly number[];
+  /** Versions that the sender speaks. */
   readonly protocolVersion: number;
+  readonly protocolVersionOldest: number;
+  /** The version in force, as far as the sender's log says; 0 while it has not been read. */
+  readonly versionInForce: number;
   readonly pipelineMax: number;
   readonly slots: number;
   readonly checkpointInterval: number;
@@ -35,7 +39,8 @@ const replicaNumber = z
   .max(replicasMax - 1);
 const address = z.string().max(addressLengthMax).nullable();
 
-export const peerHelloSchema: z.ZodType<PeerHello> = z.strictObject({
+/** A greeting: what a later release adds is overlooked. */
+export const peerHelloSchema: z.ZodType<PeerHello> = z.object({
   cluster: z.string().regex(/^[0-9a-f]{32}$/) as unknown as z.ZodType<ClusterId>,
   replica: replicaNumber as unknown as z.ZodType<ReplicaId>,
   incarnation: count,
@@ -43,6 +48,8 @@ export const peerHelloSchema: z.ZodType<PeerHello> = z.strictObject({
   epoch: count,
   voters: z.array(replicaNumber).min(1).max(replicasMax).readonly(),
   protocolVersion: count,
+  protocolVersionOldest: count,
+  versionInForce: count,
   pipelineMax: count,
   slots: count,
   checkpointInterval: count,

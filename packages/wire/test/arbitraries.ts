@@ -81,6 +81,7 @@ export const peerMessage: fc.Arbitrary<Message> = fc.oneof(
     applied: op,
     checkpoint: checkpointMark,
     report,
+    newest: fc.nat(65_535),
   }),
   fc.record({
     type: of('ping'),
@@ -228,6 +229,8 @@ export const serverMessage: fc.Arbitrary<ServerMessage> = fc.oneof(
       stateHash: hex,
       stateHashOp: natural,
       version: text,
+      versionInForce: natural,
+      versionNewest: natural,
       clockOffsetUs: fc.option(fc.integer()),
       diskUsedBytes: natural,
       divergence: fc.option(
@@ -261,6 +264,8 @@ export const peerHello = fc.record({
   epoch: fc.nat(),
   voters: fc.array(fc.nat(5), { minLength: 1, maxLength: 6 }),
   protocolVersion: fc.nat(99),
+  protocolVersionOldest: fc.nat(99),
+  versionInForce: fc.nat(99),
   pipelineMax: natural,
   slots: natural,
   checkpointInterval: natural,

@@ -3,6 +3,7 @@ import {
   crc32,
   frameBytesMax,
   type Op,
+  ownVersions,
   protocolVersion,
   type RequestNumber,
   type SessionNumber,
@@ -80,7 +81,12 @@ describe('round trips', () => {
   it('no frame stands for more messages than its bound', () => {
     const run = { type: 'queries', session: 1, after: 0, level: { type: 'local' } };
     const pairs = Array.from({ length: 5000 }, (_, i) => [i, new Uint8Array(0)]);
-    const frame = sealFrame('client', packFrameBody([run, run].map((of) => ({ ...of, queries: pairs }))), crc32);
+    const frame = sealFrame(
+      'client',
+      protocolVersion,
+      packFrameBody([run, run].map((of) => ({ ...of, queries: pairs }))),
+      crc32,
+    );
     const decoded = codec.decodeClientFrame(frame);
     expect(decoded).toMatchObject({ ok: false, error: { code: 'shape' } });
     expect(decoded.ok ? '' : decoded.error.message).toContain('10000');
@@ -150,7 +156,7 @@ describe('damage', () => {
     expect(code(new Uint8Array([...good, 0]))).toBe('length');
     expect(code(codec.encodeServerFrame([]))).toBe('kind');
     expect(code(new Uint8Array(frameBytesMax + 1))).toBe('too-large');
-    expect(code(sealFrame('client', new Uint8Array(frameHeaderBytes + 1), zlibCrc32))).toBe('shape');
+    expect(code(sealFrame('client', protocolVersion, new Uint8Array(frameHeaderBytes + 1), zlibCrc32))).toBe('shape');
   });
 
   it('refuses a prepare that is not what its header says, inside an intact frame', () => {
@@ -190,16 +196,79 @@ describe('foreign bytes', () => {
       for (let f = 0; f < flips; f++) frame[next() % frame.length] = next() & 255;
       // Sealed, so that the garbage gets past the checksum and meets the decoder proper.
       const kind = frameKinds[next() % 4] as (typeof frameKinds)[number];
-      sealFrame(kind, frame, zlibCrc32);
+      sealFrame(kind, protocolVersion, frame, zlibCrc32);
       for (const decode of kinds) if (codec[decode.decode](frame).ok) intact++;
     }
     expect(intact).toBeLessThan(50_000);
   });
 
   it('a frame opens for its own kind only', () => {
-    const frame = sealFrame('peer', new Uint8Array(frameHeaderBytes), zlibCrc32);
-    expect(openFrame('peer', frame, zlibCrc32).ok).toBe(true);
-    expect(openFrame('peer-hello', frame, zlibCrc32)).toMatchObject({ error: { code: 'kind' } });
+    const frame = sealFrame('peer', protocolVersion, new Uint8Array(frameHeaderBytes), zlibCrc32);
+    const options = { crc32: zlibCrc32, versions: ownVersions };
+    expect(openFrame(frame, { kind: 'peer', ...options }).ok).toBe(true);
+    expect(openFrame(frame, { kind: 'peer-hello', ...options })).toMatchObject({ error: { code: 'kind' } });
+  });
+});
+
+describe('versions', () => {
+  const speaking = (oldest: number, newest: number): Codec => createCodec({ versions: { oldest, newest } });
+  const hello = { type: 'hello', protocolVersion: 4, protocolVersionOldest: 3, client: 'c'.repeat(32), cluster: null };
+  const asked = [hello] as unknown as Parameters<Codec['encodeClientFrame']>[0];
+
+  it('a frame is read by whoever speaks its version, and refused as of another by everybody else', () => {
+    const ping = { type: 'ping', from: 1, sentAtUs: 5 } as unknown as Parameters<Codec['encodePeerMessage']>[0];
+    const view = { type: 'view', view: 3, primary: 0 } as unknown as ServerMessage;
+    for (const version of [1, 2, 3]) {
+      const frame = speaking(1, 3).encodePeerMessage(ping, 0, version);
+      expect(speaking(version, version).decodePeerMessage(frame)).toEqual({ ok: true, value: ping });
+      expect(speaking(version + 1, 9).decodePeerMessage(frame)).toMatchObject({ error: { code: 'version' } });
+      const told = speaking(1, 3).encodeServerFrame([view], version);
+      expect(speaking(1, 3).decodeServerFrame(told).ok).toBe(true);
+      expect(speaking(4, 4).decodeServerFrame(told)).toMatchObject({ error: { code: 'version' } });
+    }
+  });
+
+  it('greetings are read by everybody, and what a later release adds to them is overlooked', () => {
+    const frame = speaking(3, 4).encodeClientFrame(asked);
+    expect(speaking(1, 1).decodeClientFrame(frame)).toEqual({ ok: true, value: asked });
+    const error = { type: 'error', code: 'wrong-version', message: 'no' } as const;
+    expect(speaking(3, 4).decodeServerFrame(speaking(1, 1).encodeServerFrame([error]))).toEqual({
+      ok: true,
+      value: [error],
+    });
+    const more = sealFrame('client', 0, packFrameBody([{ ...hello, colour: 'red' }]), crc32);
+    expect(codec.decodeClientFrame(more)).toEqual({ ok: true, value: asked });
+    const unheardOf = sealFrame('server', 0, packFrameBody([{ ...error, code: 'too-red', hint: 1 }]), crc32);
+    expect(codec.decodeServerFrame(unheardOf)).toEqual({ ok: true, value: [{ ...error, code: 'bad-frame' }] });
+  });
+
+  it('nothing but a greeting is taken for one', () => {
+    const status = { type: 'view', view: 1, primary: 0 };
+    expect(codec.decodeServerFrame(sealFrame('server', 0, packFrameBody([status]), crc32)).ok).toBe(false);
+    const ping = codec.encodePeerMessage({ type: 'ping', from: 1, sentAtUs: 5 } as never);
+    expect(codec.decodePeerMessage(sealFrame('peer', 0, ping, crc32))).toMatchObject({ error: { code: 'version' } });
+  });
+
+  it('greetings go apart from the rest of a turn, in order', () => {
+    const welcome = {
+      type: 'welcome',
+      protocolVersion: 1,
+      cluster: 'c'.repeat(32),
+      replica: 0,
+      view: 0,
+      primary: 0,
+      members: [],
+    };
+    const view = { type: 'view', view: 3, primary: 0 };
+    const turn = [view, welcome, view] as unknown as readonly ServerMessage[];
+    const frames = codec.encodeServerFrames(turn);
+    expect(frames.length).toBe(3);
+    expect(
+      frames.flatMap((frame) => {
+        const decoded = codec.decodeServerFrame(frame);
+        return decoded.ok ? decoded.value : [];
+      }),
+    ).toEqual(turn);
   });
 });
 

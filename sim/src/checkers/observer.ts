@@ -137,9 +137,9 @@ export class Observer {
     const { asked } = this.listeners;
     return {
       ...codec,
-      encodePeerMessage: (message, incarnation) => {
+      encodePeerMessage: (message, incarnation, version) => {
         if (alive()) for (const listener of sent[message.type]) listener(replica, message);
-        return codec.encodePeerMessage(message, incarnation);
+        return codec.encodePeerMessage(message, incarnation, version);
       },
       decodePeerMessage: (frame) => {
         const message = codec.decodePeerMessage(frame);
@@ -153,13 +153,13 @@ export class Observer {
         if (messages.ok && alive()) for (const listener of asked) listener(replica, this.asking, messages.value);
         return messages;
       },
-      encodeServerFrame: (messages) => {
+      encodeServerFrame: (messages, version) => {
         this.telling = messages;
-        return codec.encodeServerFrame(messages);
+        return codec.encodeServerFrame(messages, version);
       },
-      encodeServerFrames: (messages) => {
+      encodeServerFrames: (messages, version) => {
         this.telling = messages;
-        return codec.encodeServerFrames(messages);
+        return codec.encodeServerFrames(messages, version);
       },
     };
   }

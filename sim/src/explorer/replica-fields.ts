@@ -75,6 +75,7 @@ export const fieldRules: { readonly [Field in keyof Subject]-?: FieldRule } = {
   self: state,
   group: same('three replicas, in the first epoch'),
   boundary: same('there is no other epoch'),
+  versions: same('all speak one version, so what the others speak is not noted'),
   quorums: same('those of three replicas'),
   hasher: same('one hasher'),
   machine: same('one state machine'),

@@ -57,10 +57,13 @@ export type FaultAction =
     }
   /** So many frames of long ago arrive once more, of every type and from every view and incarnation so far. */
   | { readonly atUs: number; readonly kind: 'old-messages'; readonly count: number }
-  /** crash: the machine loses its power. kill: only the process ends. stop: it is asked to, and hands over. */
+  /**
+   * crash: the machine loses its power. kill: only the process ends. stop: it is asked to, and hands over. upgrade: it
+   * comes back with the newer release.
+   */
   | {
       readonly atUs: number;
-      readonly kind: 'crash' | 'kill' | 'stop' | 'pause';
+      readonly kind: 'crash' | 'kill' | 'stop' | 'pause' | 'upgrade';
       readonly replica: number;
       readonly forUs: number;
     }

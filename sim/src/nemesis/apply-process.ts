@@ -3,7 +3,10 @@ import { type ActionEffect, type FaultWorld, takeDown } from './world.ts';
 
 const effectOf = (done: boolean): ActionEffect => (done ? 'struck' : 'nothing');
 
-export function endProcess(world: FaultWorld, action: ActionOf<'crash' | 'kill' | 'stop' | 'pause'>): ActionEffect {
+export function endProcess(
+  world: FaultWorld,
+  action: ActionOf<'crash' | 'kill' | 'stop' | 'pause' | 'upgrade'>,
+): ActionEffect {
   const { kind, replica, forUs } = action;
   switch (kind) {
     case 'crash':
@@ -14,7 +17,16 @@ export function endProcess(world: FaultWorld, action: ActionOf<'crash' | 'kill' 
       return stop(world, replica, forUs);
     case 'pause':
       return pause(world, replica, forUs);
+    case 'upgrade':
+      return upgrade(world, replica, forUs);
   }
+}
+
+/** Once each; a machine that has the newer release already is started again with it. */
+function upgrade(world: FaultWorld, replica: number, forUs: number): ActionEffect {
+  if (!takeDown(world, replica, forUs, 'everything')) return 'nothing';
+  world.cluster.install(replica);
+  return 'struck';
 }
 
 function pause({ cluster, later }: FaultWorld, replica: number, forUs: number): ActionEffect {

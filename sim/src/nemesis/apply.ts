@@ -50,6 +50,7 @@ export function applyAction(world: FaultWorld, action: FaultAction): ActionEffec
     case 'kill':
     case 'stop':
     case 'pause':
+    case 'upgrade':
       return endProcess(world, action);
     case 'crash-mid-turn':
       return crashMidTurn(world, action);

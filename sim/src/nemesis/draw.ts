@@ -16,7 +16,10 @@ const kindsMin = 2;
 /** Swarm testing: each run draws which kinds are on, so that rare ones are not always drowned by common ones. */
 export function drawFaults(random: RandomState, nodes: number): readonly FaultKind[] {
   const rate = randomPick(random, [0.05, 0.1, 0.2, 0.35]);
-  const possible = faultKinds.filter((kind) => nodes >= (faultTraits[kind].nodesMin ?? 1));
+  const possible = faultKinds.filter((kind) => {
+    const { nodesMin = 1, onlyAsked = false } = faultTraits[kind];
+    return nodes >= nodesMin && !onlyAsked;
+  });
   const drawn = new Set(possible.filter((kind) => randomChance(random, rate * (faultTraits[kind].weight ?? 1))));
   // Most of what goes wrong goes wrong in a view change.
   if (randomChance(random, 0.7))
@@ -88,6 +91,7 @@ export class FaultDraws {
       case 'kill':
       case 'stop':
       case 'pause':
+      case 'upgrade':
         return [{ kind, atUs, replica, forUs }];
       case 'crash-mid-turn':
         return [{ kind, atUs, replica, calls: randomInt(random, 0, 40), forUs }];

@@ -26,6 +26,7 @@ export const faultKinds = [
   'crash-all',
   'power-cut-while-writing',
   'pause',
+  'upgrade',
   // Clocks.
   'skew',
   'drift',
@@ -68,6 +69,11 @@ interface Traits {
   readonly nodesMin?: number;
   /** Of the chance that other kinds have of being drawn: what costs much is drawn seldom. */
   readonly weight?: number;
+  /**
+   * A campaign that names no kinds does not draw it: the whole run has to begin otherwise, with machines of an older
+   * release, and the draws of every seed would be others.
+   */
+  readonly onlyAsked?: true;
   /** Likely to cost the primary its view. */
   readonly unseats?: true;
 }
@@ -99,6 +105,7 @@ export const faultTraits: Readonly<Record<FaultKind, Traits>> = {
   'crash-all': { unseats: true },
   'power-cut-while-writing': { unseats: true },
   pause: { unseats: true },
+  upgrade: { unseats: true, onlyAsked: true },
   skew: { ambient: true },
   drift: { ambient: true },
   'clock-jump': {},

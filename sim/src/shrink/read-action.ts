@@ -44,6 +44,7 @@ const fields: {
     kill: lasting,
     stop: lasting,
     pause: lasting,
+    upgrade: lasting,
     'crash-mid-turn': { ...lasting, calls: whole },
     'crash-in-view-change': { ...lasting, calls: whole },
     'crash-all': { outages },

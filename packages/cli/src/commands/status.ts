@@ -35,6 +35,8 @@ export function addStatus(program: Command, context: Context): void {
   ]);
 }
 
+type ReachableRow = Extract<ReplicaRow, { reachable: true }>;
+
 const megabytes = (bytes: number): string => `${(bytes / 1_048_576).toFixed(1)} MiB`;
 
 function diskShown({ colors }: Terminal, row: ReplicaRow & { reachable: true }): string {
@@ -54,6 +56,11 @@ function clockShown(offsetUs: number | null): string {
   return size < 100_000 ? `${sign}${size} µs` : `${sign}${Math.round(size / 1000)} ms`;
 }
 
+/** The version in force, and the newest that the node's release speaks where that is another. */
+function protocolShown({ versionInForce, versionNewest }: ReachableRow): string {
+  return versionInForce === versionNewest ? String(versionInForce) : `${versionInForce} (speaks ${versionNewest})`;
+}
+
 function cells(terminal: Terminal, row: ReplicaRow): string[] {
   const { colors } = terminal;
   if (!row.reachable) {
@@ -62,6 +69,7 @@ function cells(terminal: Terminal, row: ReplicaRow): string[] {
       row.endpoint ?? '?',
       '–',
       colors.red('unreachable'),
+      '',
       '',
       '',
       '',
@@ -88,6 +96,7 @@ function cells(terminal: Terminal, row: ReplicaRow): string[] {
     diskShown(terminal, row),
     `${row.stateHash.slice(0, 8)}@${row.stateHashOp}`,
     row.version,
+    protocolShown(row),
   ];
 }
 
@@ -105,7 +114,20 @@ const head = [
   'disk',
   'state hash',
   'version',
+  'protocol',
 ];
+
+/** Null: every node that answers speaks nothing newer than what is in force. */
+function upgradeShown({ replicas }: StatusDocument): string | null {
+  const rows = replicas.flatMap((row) => (row.reachable ? [row] : []));
+  const inForce = Math.max(0, ...rows.map((row) => row.versionInForce));
+  const newest = Math.max(0, ...rows.map((row) => row.versionNewest));
+  if (inForce === 0 || newest <= inForce) return null;
+  const behind = replicas.filter((row) => !row.reachable || row.versionNewest < newest).map((row) => row.replica);
+  const wait =
+    behind.length === 0 ? 'it is about to be' : `node ${behind.join(', ')} has yet to be upgraded or started`;
+  return `Protocol version ${newest} is not in force yet: ${wait}. After that no node can go back to an older release.`;
+}
 
 export function printStatus(terminal: Terminal, document: StatusDocument): void {
   const { colors } = terminal;
@@ -122,6 +144,8 @@ export function printStatus(terminal: Terminal, document: StatusDocument): void 
     if (!row.reachable || row.divergence === null) continue;
     line(terminal.out, colors.red(`Replica ${row.replica} is quarantined: ${describeDivergence(row.divergence)}.`));
   }
+  const pending = upgradeShown(document);
+  if (pending !== null) line(terminal.out, colors.yellow(pending));
   if (document.primary === null) {
     line(terminal.out, colors.red('No primary now: writes wait until a majority of the nodes has agreed on one.'));
   } else if (document.canLose === 0) {

@@ -80,13 +80,9 @@ export async function replayLog(options: {
   const { inspect, reader, durable, to, onProgress } = options;
   const { cluster } = reader.superblock;
   const { hasher } = inspect;
-  const { checkpointInterval } = durable;
-  const replay = createReplay({
-    cluster,
-    hasher,
-    stateMachine: createKernelStateMachine({ decodeText: nodeDecodeText }),
-    checkpointInterval,
-  });
+  const { checkpointInterval, foundedIn } = durable;
+  const stateMachine = createKernelStateMachine({ decodeText: nodeDecodeText });
+  const replay = createReplay({ cluster, hasher, stateMachine, checkpointInterval, foundedIn });
   const checkpoints: CheckpointVerdict[] = [];
   let stopped: ReplayedLog['stopped'] = null;
   let begun = reader.superblock.trim.op <= 1;

@@ -1,4 +1,4 @@
-import { type ClientId, type ClusterId, protocolVersion, type ReplicaId, type View } from '@kimberlite/base';
+import type { ClientId, ClusterId, ReplicaId, View } from '@kimberlite/base';
 import type { ServerMessage } from '@kimberlite/wire';
 import type { EndpointBook } from './endpoint-book.ts';
 import type { ClientTiming } from './limits.ts';
@@ -17,6 +17,8 @@ export interface Link {
   heardMs: number;
   /** Who is at the other end; null before the welcome. */
   replica: ReplicaId | null;
+  /** What was agreed on with it, by its welcome. */
+  version: number;
 }
 
 /**
@@ -33,7 +35,7 @@ export class Links {
   private readonly book: EndpointBook;
   private readonly timing: ClientTiming;
   private readonly client: ClientId;
-  private readonly encode: SessionOptions['codec']['encodeClientFrame'];
+  private readonly codec: SessionOptions['codec'];
   private readonly emit: (output: SessionOutput) => void;
   private nextNumber = 1;
 
@@ -44,7 +46,7 @@ export class Links {
     emit: (output: SessionOutput) => void,
   ) {
     this.client = options.client;
-    this.encode = options.codec.encodeClientFrame;
+    this.codec = options.codec;
     this.book = book;
     this.timing = timing;
     this.emit = emit;
@@ -68,7 +70,9 @@ export class Links {
     link.phase = 'greeting';
     link.heardMs = nowMs;
     const { client, cluster } = this;
-    const frame = this.encode([{ type: 'hello', protocolVersion, client, cluster }]);
+    const { newest: protocolVersion, oldest: protocolVersionOldest } = this.codec.versions;
+    const hello = { type: 'hello', protocolVersion, protocolVersionOldest, client, cluster } as const;
+    const frame = this.codec.encodeClientFrame([hello]);
     this.emit({ type: 'send', connection: link.number, frame });
   }
 
@@ -77,6 +81,7 @@ export class Links {
     link.phase = 'ready';
     link.sinceMs = nowMs;
     link.replica = welcome.replica;
+    link.version = welcome.protocolVersion;
     this.book.greeted(link.endpoint, welcome.replica, welcome.members);
     this.learn(welcome.view, welcome.primary);
   }
@@ -171,7 +176,7 @@ export class Links {
     const endpoint = useful ? primary : (this.book.next(except, nowMs) ?? (quiet ? primary : null));
     if (endpoint === null) return;
     const number = this.nextNumber++;
-    this.scout = { number, endpoint, phase: 'dialling', sinceMs: nowMs, heardMs: nowMs, replica: null };
+    this.scout = { number, endpoint, phase: 'dialling', sinceMs: nowMs, heardMs: nowMs, replica: null, version: 0 };
     this.emit({ type: 'connect', connection: number, endpoint });
   }
 }

@@ -4,6 +4,7 @@ import {
   type RequestNumber,
   type SessionNumber,
   sessionNumber,
+  speaks,
   unreachable,
 } from '@kimberlite/base';
 import { type ClientMessage, decodeOutcomes, decodeQueryAnswer, type ServerMessage } from '@kimberlite/wire';
@@ -304,7 +305,7 @@ class Session implements ClientSession {
     const { active } = this.links;
     if (this.outbox.length === 0) return;
     assert(active !== null, 'messages are made only for a connection that is there');
-    for (const frame of this.options.codec.encodeClientFrames(this.outbox)) {
+    for (const frame of this.options.codec.encodeClientFrames(this.outbox, active.version)) {
       this.outputs.push({ type: 'send', connection: active.number, frame });
     }
     this.outbox = [];
@@ -327,6 +328,10 @@ class Session implements ClientSession {
   private onMessage(link: Link, message: ServerMessage, nowMs: number): void {
     switch (message.type) {
       case 'welcome':
+        if (!speaks(this.options.codec.versions, message.protocolVersion)) {
+          this.links.drop(link, `wrong-version: the node wants to speak ${message.protocolVersion}`, nowMs);
+          return;
+        }
         this.links.welcomed(link, message, nowMs);
         if (!this.welcomed) this.outputs.push({ type: 'welcomed' });
         this.welcomed = true;
