@@ -42,6 +42,11 @@ export class Flips {
     return this.open.has(replica);
   }
 
+  /** Its checkpoints may have been taken ahead of everybody whose word counts. */
+  wasEver(replica: number): boolean {
+    return this.ever.has(replica);
+  }
+
   begin(replica: number, flip: Flip, nowUs: number): void {
     this.ever.add(replica);
     this.open.set(replica, { ...flip, sinceUs: nowUs, isRestored: false, isLikeOthers: false, isGoneNow: false });

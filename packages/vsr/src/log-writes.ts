@@ -89,6 +89,8 @@ export function acknowledge<S>(r: Replica<S>, op: number): void {
   if (!isVoter(r) || !isWhole(r)) return;
   // Nor those of a replica that has diverged, or does not know whether it has.
   if (isSuspect(r)) return;
+  // Let go of, it may have ended unwritten: the checkpoint above it speaks for it.
+  if (op <= r.checkpointing.trimmed) return;
   const id = idAt(r, op);
   if (id === null) return;
   if (isNormalPrimary(r)) {

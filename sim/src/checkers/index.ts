@@ -36,7 +36,7 @@ export function createCheckers(world: World, fail: Fail): readonly Checker[] {
   const prepares = new Prepares(world, groups, fail);
   const operations = operationsOnce();
   const commits = new Commits(world, groups, disks, prepares, fail);
-  const ledger = new Ledger(world.flips, fail);
+  const ledger = new Ledger(world.flips, world.nowUs, fail);
   const places = watchPlaces(ledger);
   const asked = watchAsked();
   const requests = new Requests(asked, prepares, commits, ledger, fail);

@@ -71,8 +71,14 @@ export class Ledger {
   readonly checker: Checker;
   readonly entries: LedgerEntry[] = [];
   private readonly flips: Flips;
+  private readonly nowUs: () => number;
   private readonly fail: Fail;
   private readonly atPosition: LedgerEntry[] = [];
+  /**
+   * By replica that goes on from a checkpoint which it took before anybody whose word counts had come so far: what it
+   * restored, and has executed since.
+   */
+  private readonly unjudged = new Map<number, { readonly state: KernelState; readonly executions: Execution[] }>();
   private readonly firstOf = new Map<number, number>();
   private readonly listeners: ((entry: LedgerEntry) => void)[] = [];
   /** What the one whose memory was changed executed last, before anybody else came to it. */
@@ -80,8 +86,9 @@ export class Ledger {
   /** Entries that each replica has executed in this boot. */
   private readonly cursors: number[] = [];
 
-  constructor(flips: Flips, fail: Fail) {
+  constructor(flips: Flips, nowUs: () => number, fail: Fail) {
     this.flips = flips;
+    this.nowUs = nowUs;
     this.fail = fail;
     this.checker = {
       name: 'state-hash',
@@ -89,6 +96,7 @@ export class Ledger {
       restored: (replica, state) => this.onRestored(replica, state),
       down: (replica) => {
         this.cursors[replica] = 0;
+        this.unjudged.delete(replica);
       },
       ended: ({ replicas }) => {
         const { length } = this.entries;
@@ -123,6 +131,8 @@ export class Ledger {
   }
 
   private onExecuted(execution: Execution): void {
+    const unjudged = this.unjudged.get(execution.replica);
+    if (unjudged !== undefined) return void unjudged.executions.push(execution);
     const at = this.cursors[execution.replica] ?? 0;
     this.cursors[execution.replica] = at + 1;
     // What it makes of it is no measure; the others will come to it.
@@ -144,11 +154,19 @@ export class Ledger {
 
   /** A checkpoint holds what everybody came to at its op, and the replica goes on from there. */
   private onRestored(replica: number, state: KernelState): void {
+    this.unjudged.delete(replica);
     const entry = state.position === 0 ? undefined : this.atPosition[state.position];
+    const isAhead = state.position > (this.entries.at(-1)?.positionAfter ?? 0);
+    if (isAhead && this.flips.wasEver(replica)) {
+      this.unjudged.set(replica, { state, executions: [] });
+      return;
+    }
     this.cursors[replica] = entry === undefined ? 0 : entry.index + 1;
     const isSame = state.position === 0 || (entry?.positionAfter === state.position && sameState(state, entry));
     if (isSame) return this.flips.restored(replica);
-    if (this.flips.has(replica)) return this.flips.restoredWrong(replica);
+    if (this.flips.has(replica) || this.flips.leftInCheckpoint(replica, this.nowUs())) {
+      return this.flips.restoredWrong(replica);
+    }
     this.fail(
       'state-hash',
       `replica ${replica} goes on from a checkpoint at ${state.position}, and nobody had that state`,
@@ -170,10 +188,20 @@ export class Ledger {
     if (!this.firstOf.has(op)) this.firstOf.set(op, entry.index);
     for (let position = entry.position; position <= entry.positionAfter; position++) atPosition[position] = entry;
     for (const listener of this.listeners) listener(entry);
+    this.judgeAhead(entry);
     const { ahead } = this;
     if (ahead === null || ahead.at !== entry.index) return;
     this.ahead = null;
     if (this.flips.has(ahead.execution.replica)) this.compareFlipped(ahead.execution, entry);
+  }
+
+  /** Others have come to where a replica went on from. */
+  private judgeAhead(entry: LedgerEntry): void {
+    for (const [replica, { state, executions }] of [...this.unjudged]) {
+      if (state.position !== entry.positionAfter) continue;
+      this.onRestored(replica, state);
+      for (const execution of executions) this.onExecuted(execution);
+    }
   }
 
   private compare({ replica, request, applied }: Execution, entry: LedgerEntry): void {
