@@ -24,7 +24,11 @@ const bytesAt = (path, offset, length) =>
     readSync(fd, bytes, 0, length, offset);
     return bytes;
   });
-const replace = (path, offset, bytes) => access(path, 'r+', (fd) => writeSync(fd, bytes, 0, bytes.length, offset));
+function replace(path, offset, bytes) {
+  const before = bytesAt(path, offset, bytes.length);
+  if (before.every((byte, i) => byte === bytes[i])) throw new Error(`nothing would change in ${path} at ${offset}`);
+  access(path, 'r+', (fd) => writeSync(fd, bytes, 0, bytes.length, offset));
+}
 
 /** What the directory says of itself, read beside the node. */
 async function look(directory) {
@@ -52,7 +56,8 @@ async function look(directory) {
 export async function places(directory, kind, share) {
   if (kind === 'superblock') {
     const copy = Math.floor(share * 3);
-    const at = (n) => ({ file: 'superblock', offset: n * copyBytes, bytes: 1024 });
+    // What is behind it may be zeros.
+    const at = (n) => ({ file: 'superblock', offset: n * copyBytes, bytes: 256 });
     return [at(copy), at(copy + 1)];
   }
   const seen = await look(directory);
@@ -87,7 +92,7 @@ export async function places(directory, kind, share) {
   return [at(usable[index]), at(usable[index + 1])];
 }
 
-/** Does it, and returns what undoes it for a disk that "cannot read": null where nothing has to be undone. */
+/** Does it, or has `unreadable` do it, and returns where. */
 export async function damage(directory, kind, how, share, unreadable) {
   const [target, other] = await places(directory, kind, share);
   const path = join(directory, target.file);
