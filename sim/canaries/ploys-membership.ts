@@ -35,8 +35,11 @@ export function* missesTheEpoch(stage: Stage): Steps {
   yield () => stage.isPrimary(a) && stage.state(a)?.group.epoch === 1 && commitOf(stage, standby) > 0;
   stage.judge((_from, to, message) => (to === b && message.type === 'new-epoch' ? 'lose' : 'pass'));
   stage.heal();
-  yield stage.after(800_000);
+  // Whoever misses the primary now asks everybody for the next view.
+  stage.crash(a);
+  yield stage.after(1_500_000);
   stage.judge(null);
+  stage.boot(a);
   yield () => stage.state(b)?.group.epoch === 1;
 }
 
