@@ -333,6 +333,10 @@ function clearTornWrites({ options, found }: Opening, done: Done<LogError>): voi
 
 function openedLog({ options, files, superblock, found, mended, checkpoints }: Opening): OpenedLog {
   const { geometry, trim } = superblock;
+  // A record that reads as zeros looks like room; its header record says that it is none.
+  const damaged = found.damagedPlaces();
+  for (const { segment, offset, lengthBytes } of damaged.values())
+    found.noteUsed(segment, offset + recordBytes(lengthBytes));
   const segment = Math.max(trim.segment, ...found.usedEnd.keys());
   const segments = sequencesOf(files, 'segment');
   const headers = sequencesOf(files, 'headers');
@@ -342,7 +346,7 @@ function openedLog({ options, files, superblock, found, mended, checkpoints }: O
     identity: options,
     superblock,
     index: found.index,
-    damaged: found.damagedPlaces(),
+    damaged,
     segment,
     offset: found.usedEnd.get(segment) ?? blockBytes,
     existing: {

@@ -5,6 +5,7 @@ import {
   type Checksum,
   err,
   ok,
+  type Prepare,
   type Result,
   sameCheckpoint,
   unreachable,
@@ -254,15 +255,35 @@ export class Scrubber {
       // Trimmed meanwhile, or cut off by somebody: then everything in it is gone.
       if (!read.ok) return done(0, this.lost(sequence, offset, read.error), this.segmentAfter(sequence));
       const damages: Damage[] = [];
+      const seen = new Set<number>();
+      let coveredBytes = 0;
       const visitor = {
         claim: () => null,
-        onRecord: () => {},
-        onDamage: (damage: Damage) => void damages.push(damage),
+        onRecord: (_prepare: Prepare, place: Location) => {
+          seen.add(place.offset);
+          coveredBytes += recordBytes(place.lengthBytes);
+        },
+        onDamage: (damage: Damage) => {
+          damages.push(damage);
+          coveredBytes += damage.lengthBytes;
+        },
       };
       const options = { disk, segment: sequence, sizeBytes: geometry.segmentBytes, identity, visitor };
       const step = scanWindow(options, read.value, offset) || blockBytes;
+      if (coveredBytes < step) damages.push(...this.vanished(sequence, offset, offset + step, seen));
       done(lengthBytes, this.damagedPrepares(damages), { at: 'segment', sequence, offset: offset + step });
     });
+  }
+
+  /** Records that the log relies on, in a part of a segment with zeros in it, and that were not met there: zeros too. */
+  private vanished(sequence: number, from: number, to: number, seen: ReadonlySet<number>): readonly Damage[] {
+    const damages: Damage[] = [];
+    for (const { op, place } of this.options.index.entries()) {
+      const { segment, offset, lengthBytes } = place;
+      if (segment !== sequence || offset < from || offset >= to || seen.has(offset)) continue;
+      damages.push({ segment, offset, lengthBytes: recordBytes(lengthBytes), op });
+    }
+    return damages;
   }
 
   private lost(sequence: number, offset: number, error: DiskError): readonly Found[] {
@@ -298,8 +319,8 @@ export class Scrubber {
       if (place.segment < files.lowestOf('segment')) this.damaged.delete(op);
       const now = index.place(op);
       if (now === null || commit.isPending(op) || !this.damaged.delete(op)) continue;
-      const isSame = now.segment === place.segment && now.offset === place.offset;
-      if (isSame) continue;
+      // Where it lay may have been taken for room: whatever is relied on there stays.
+      if (this.isReliedOn(place)) continue;
       const zeros = new Uint8Array(recordBytes(place.lengthBytes));
       return disk.writeDurable(fileName('segment', place.segment), place.offset, zeros, (written) => {
         const isGone = !written.ok && (written.error.code === 'missing' || written.error.code === 'short');
@@ -307,6 +328,15 @@ export class Scrubber {
       });
     }
     done(ok(undefined));
+  }
+
+  private isReliedOn({ segment, offset, lengthBytes }: Location): boolean {
+    const end = offset + recordBytes(lengthBytes);
+    for (const { place } of this.options.index.entries()) {
+      if (place.segment !== segment || place.offset >= end) continue;
+      if (place.offset + recordBytes(place.lengthBytes) > offset) return true;
+    }
+    return false;
   }
 
   private mendFileHeader(kind: FileKind, sequence: number, done: (found: readonly Found[]) => void): void {

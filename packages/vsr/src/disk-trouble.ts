@@ -1,5 +1,5 @@
 import { refuseQueued } from './pipeline.ts';
-import { isNormalPrimary, type Replica, slotAt } from './replica.ts';
+import { isNormalPrimary, isSoleVoter, type Replica, slotAt } from './replica.ts';
 import { voteToLeave } from './view-change.ts';
 
 // A disk that has no room, or takes very long. To the protocol both are writes that have not ended yet: nothing is
@@ -9,6 +9,16 @@ import { voteToLeave } from './view-change.ts';
 export function onDiskFull<S>(r: Replica<S>, full: boolean): void {
   r.diskFull = full;
   if (full && isNormalPrimary(r)) refuseQueued(r, 'disk-full');
+}
+
+/**
+ * Requests are refused, so nothing is prepared by which one could see whether the others have room: an op of nothing is.
+ * Where they have, it is committed ahead of the own disk; where they have not, it waits with everything else.
+ */
+export function probeIfDiskFull<S>(r: Replica<S>): void {
+  const { members } = r;
+  const isIdle = r.head === r.commit && r.diskLag === null && members.queue.length === 0;
+  if (r.diskFull && isIdle && isNormalPrimary(r) && !isSoleVoter(r)) members.queue = [{ type: 'nothing' }];
 }
 
 /**

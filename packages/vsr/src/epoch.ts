@@ -1,7 +1,8 @@
-import { assert, replicaId, view as toView } from '@kimberlite/base';
+import { assert, replicaId, replicasMax, view as toView } from '@kimberlite/base';
 import { onPingTimer } from './clock.ts';
 import { forgetReported } from './checkpoint.ts';
-import { type Membership, membersOf, quorumsOfGroup } from './group.ts';
+import { forgetTestimony } from './divergence.ts';
+import { type Group, type Membership, membersOf, quorumsOfGroup } from './group.ts';
 import { acknowledge } from './log-writes.ts';
 import { refuseToBeSecond } from './members.ts';
 import type { NewEpochMessage } from './message.ts';
@@ -24,6 +25,7 @@ export function enterNextEpoch<S>(r: Replica<S>): void {
   refuseToBeSecond(r, r.self, group.incarnations[r.self] ?? 0);
   r.mark(isMember(r) ? 'epoch-entered' : 'left-the-group');
   const before = membersOf(r.group);
+  forgetOthers(r, group);
   const told = [...new Set([...before, ...membersOf(group)])].filter((replica) => replica !== r.self);
   r.group = group;
   r.boundary = boundary;
@@ -35,6 +37,18 @@ export function enterNextEpoch<S>(r: Replica<S>): void {
   onPingTimer(r);
   r.out.push({ type: 'group-changed', membership: next });
   r.out.push({ type: 'broadcast', to: told.map(replicaId), message: newEpoch(r, next) });
+}
+
+/** Whoever comes or goes, or is another machine now: what was said under that number is nobody's word any more. */
+function forgetOthers<S>(r: Replica<S>, group: Group): void {
+  for (let replica = 0; replica < replicasMax; replica++) {
+    const isOther = (group.incarnations[replica] ?? 0) > (r.group.incarnations[replica] ?? 0);
+    const isSteady = isMember(r, replica) === membersOf(group).includes(replica);
+    if (replica === r.self || (isSteady && !isOther)) continue;
+    forgetTestimony(r, replica);
+    r.samples.delete(replica);
+    r.misses[replica] = 0;
+  }
 }
 
 const newEpoch = <S>(r: Replica<S>, membership: Membership): NewEpochMessage => ({
@@ -72,11 +86,14 @@ export function onNewEpoch<S>(r: Replica<S>, { membership }: NewEpochMessage): v
 export function isWhole<S>(r: Replica<S>): boolean {
   const { members, boundary } = r;
   if (members.wholeEpoch === r.group.epoch) return true;
-  if (boundary === null || r.syncing !== null || !r.stateLoaded || r.applied < boundary.op) return false;
-  // The checkpoint has what lies below it, and the log there may be damaged beyond anybody's help.
-  const whole = r.durable.checkpoints.find(({ checksum }) => !r.checkpointing.damaged.has(checksum));
-  const low = Math.max(r.logLow, whole?.header.op ?? 0);
-  for (let op: number = boundary.op; op > low; op--) if (!isDurableAt(r, op)) return false;
+  if (boundary === null || r.syncing !== null || r.durable.replaced) return false;
+  // A checkpoint has what lies below it, also while it is still being read; and the log there may be damaged for good.
+  const whole = r.durable.checkpoints.find(({ checksum }) => !r.checkpointing.damaged.has(checksum))?.header.op ?? 0;
+  if (whole < boundary.op) {
+    if (!r.stateLoaded || r.applied < boundary.op) return false;
+    const low = Math.max(r.logLow, whole);
+    for (let op: number = boundary.op; op > low; op--) if (!isDurableAt(r, op)) return false;
+  }
   members.wholeEpoch = r.group.epoch;
   return true;
 }

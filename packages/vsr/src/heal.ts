@@ -94,5 +94,7 @@ export function quarantinedOp<S>(r: Replica<S>): Op {
   const { refs, damaged } = r.checkpointing;
   const { quarantine } = r.divergence;
   if (quarantine !== null) return toOp(Math.max(1, quarantine.op));
-  return refs.some(({ checksum }) => damaged.has(checksum)) ? r.durable.quarantined : toOp(0);
+  // It may have ended before a superblock said that it had begun.
+  const last = Math.max(r.durable.quarantined, r.divergence.healed?.op ?? 0);
+  return toOp(refs.some(({ checksum }) => damaged.has(checksum)) ? last : 0);
 }

@@ -62,7 +62,7 @@ export function fetchMending<S>(r: Replica<S>): void {
   const prepares = new Map(r.mending.prepares);
   const others = otherReplicas(r);
   let flights = 0;
-  for (const [op, { id, sentUs, attempts }] of prepares) {
+  for (const [op, { id, sentUs, attempts }] of r.mending.prepares) {
     if (op <= r.checkpointing.trimmed) {
       prepares.delete(op);
       continue;
@@ -70,6 +70,8 @@ export function fetchMending<S>(r: Replica<S>): void {
     if (++flights > flightsMax) break;
     if (attempts > 0 && r.now - sentUs < r.timing.repairTimeoutMs * 1000) continue;
     const peer = others[(op + attempts) % others.length];
+    // To the end: one that nobody has must not hold up the others.
+    prepares.delete(op);
     prepares.set(op, { id, sentUs: r.now, attempts: attempts + 1 });
     if (peer !== undefined) send(r, peer, { type: 'request-prepare', from: r.self, op: toOp(op), id });
   }

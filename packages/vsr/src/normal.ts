@@ -3,7 +3,7 @@ import { noteStable, report, reportedMark } from './checkpoint.ts';
 import { clockVerdict } from './clock.ts';
 import { commitByAcks, commitByBackup, commitByMessage, countAck } from './commit.ts';
 import { isSuspect, noteReports } from './divergence.ts';
-import { handOverIfDiskLags } from './disk-trouble.ts';
+import { handOverIfDiskLags, probeIfDiskFull } from './disk-trouble.ts';
 import { acknowledge, takeBody } from './log-writes.ts';
 import type { HeartbeatMessage, HeartbeatOkMessage, PrepareMessage, PrepareOkMessage } from './message.ts';
 import { prepareMessage, startPrepares } from './pipeline.ts';
@@ -214,7 +214,10 @@ export function onHeartbeatTimer<S>(r: Replica<S>): void {
   setTimer(r, 'heartbeat', r.timing.heartbeatMs);
   if (r.divergence.quarantine !== null) return voteToLeave(r);
   forfeitIfStuck(r);
-  if (isNormalPrimary(r)) handOverIfDiskLags(r);
+  if (isNormalPrimary(r)) {
+    handOverIfDiskLags(r);
+    probeIfDiskFull(r);
+  }
   if (!isNormalPrimary(r)) return;
   sendHeartbeat(r);
   considerUpgrade(r);

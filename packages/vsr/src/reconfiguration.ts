@@ -1,5 +1,6 @@
 import { replicasMax } from '@kimberlite/base';
 import { addressBytesMax, type Group, membersOf, quorumsOfGroup } from './group.ts';
+import { isWhole } from './epoch.ts';
 import { isChanging, isHeard, lowestLiving, silenceMs } from './members.ts';
 import { startPrepares, whyNotServing } from './pipeline.ts';
 import { isMember, isVoter, type Replica } from './replica.ts';
@@ -160,10 +161,16 @@ function replace<S>(r: Replica<S>, replica: number, by: number): Proposal {
   );
 }
 
+const isDamaged = <S>(r: Replica<S>): boolean =>
+  r.damaged.size > 0 || r.mending.prepares.size > 0 || r.checkpointing.damaged.size > 0 || !isWhole(r);
+
 /** Those that would vote and are heard must be a quorum, for every decision there is: or the next epoch never begins. */
 function guarded<S>(r: Replica<S>, group: Group): Proposal {
   const { replication, viewChange } = quorumsOfGroup(group);
   const silent = group.voters.filter((replica) => !isHeard(r, replica));
+  if (group.voters.length === 1 && isDamaged(r)) {
+    return notYet('the disk of the only one left is damaged, and being repaired from the others');
+  }
   const needed = Math.max(replication, viewChange);
   if (group.voters.length - silent.length >= needed) return { ok: true, group };
   return notYet(

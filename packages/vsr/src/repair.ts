@@ -1,4 +1,4 @@
-import { assert, type Checksum, op as toOp, type Prepare, type PrepareHeader } from '@kimberlite/base';
+import { assert, type Checksum, op as toOp, type Prepare, type PrepareHeader, replicasMax } from '@kimberlite/base';
 import { advanceApply } from './apply.ts';
 import { takeBody, writeBody } from './log-writes.ts';
 import { noteSystemOp } from './members.ts';
@@ -101,12 +101,20 @@ const missesMax = 3;
 function peerFor<S>(r: Replica<S>, attempts: number, first: readonly number[] = []): number {
   const speed = (peer: number): number => r.samples.get(peer)?.errorUs ?? Number.MAX_SAFE_INTEGER;
   const rest = [...otherReplicas(r), ...r.members.former].filter((peer) => !first.includes(peer));
-  const order = [...first, ...rest.sort((a, b) => speed(a) - speed(b) || a - b)];
+  const known = [...first, ...rest.sort((a, b) => speed(a) - speed(b) || a - b)];
+  const order = attempts < known.length ? known : [...known, ...leftBefore(r, known)];
   const answering = order.filter((peer) => (r.misses[peer] ?? 0) < missesMax);
   const choice = answering.length > 0 ? answering : order;
   const peer = choice[attempts % choice.length];
   assert(peer !== undefined, 'there is another replica');
   return peer;
+}
+
+/** Until it has everything up to its epoch, whoever left may have the only copy; after a boot it does not know who did. */
+function leftBefore<S>(r: Replica<S>, known: readonly number[]): readonly number[] {
+  if (r.members.wholeEpoch === r.group.epoch) return [];
+  const all = Array.from({ length: replicasMax }, (_, replica) => replica);
+  return all.filter((replica) => replica !== r.self && !known.includes(replica));
 }
 
 const missed = <S>(r: Replica<S>, peer: number): void => void (r.misses[peer] = (r.misses[peer] ?? 0) + 1);

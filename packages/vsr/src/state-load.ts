@@ -98,6 +98,10 @@ export function adopt<S>(r: Replica<S>, ref: CheckpointRef, content: CheckpointC
   r.checkpointing.schedule = content.schedule;
   r.members.living = r.members.living.map((known, replica) => Math.max(known, content.living[replica] ?? 0));
   r.members.applied = content.membership;
+  // Taken at the last op of an epoch, which is then never applied here.
+  if (content.membership !== null && content.membership.group.epoch > r.group.epoch) {
+    r.members.next = content.membership;
+  }
   r.applied = header.op;
   r.appliedId = header.id;
   r.appliedTimestamp = header.timestamp;
@@ -131,5 +135,7 @@ export function stepBackTo<S>(r: Replica<S>, header: PrepareHeader): void {
   r.applied = header.op;
   r.appliedId = header.id;
   r.appliedTimestamp = header.timestamp;
+  // What was applied and let go of in memory is linked to anew, from the lowest header that is there.
+  r.linkedLow = Math.max(r.linkedLow, r.logLow);
   extendLinks(r);
 }

@@ -16,6 +16,7 @@ import type { DurableSuffixEntry } from './durable-state.ts';
 import { extendLinks, startRepair, stopRepair } from './repair.ts';
 import { acknowledge } from './log-writes.ts';
 import { type Mark, markOf } from './marks.ts';
+import { isSuspect } from './divergence.ts';
 import { answerOldEpoch, isWhole } from './epoch.ts';
 import { firstViewOf, membersOf } from './group.ts';
 import { giveUpReplacing } from './members.ts';
@@ -333,7 +334,7 @@ function becomePrimary<S>(r: Replica<S>): void {
   setTimer(r, 'heartbeat', r.timing.heartbeatMs);
   for (let op = r.commit + 1; op <= r.head; op++) {
     r.sent.set(op, { atUs: r.now, attempts: 0 });
-    if (isDurableAt(r, op) && isWhole(r)) countAck(r, op, r.self);
+    if (isDurableAt(r, op) && isWhole(r) && !isSuspect(r)) countAck(r, op, r.self);
   }
   armPrimary(r);
   commitByAcks(r);
