@@ -65,6 +65,25 @@ function placeOf(opened: Bench, prepare: Prepare): { readonly file: string; read
   throw new Error(`op ${prepare.header.op} is in no segment`);
 }
 
+describe('a record that reads as zeros', () => {
+  it('is not taken for room when the log is opened, nor cleared away with what lies there', () => {
+    const { b, opened } = filled();
+    const last = present(prepares.at(-1));
+    const { file, offset } = placeOf(b, last);
+    close(b, opened);
+    b.disk.replaceBytes(file, offset - 64, new Uint8Array(4096));
+    const again = unwrap(open(b));
+    recover(again);
+    const next = present(chain([5], 0, last)[0]);
+    append(b, again, [next]);
+    append(b, again, [last]);
+    expect(scrub(b, again)).toEqual([]);
+    for (const { header } of [last, next]) expect(read(b, again, header.op, header.id)).not.toBeNull();
+    close(b, again);
+    expect(verified(b).problems).toEqual([]);
+  });
+});
+
 describe('a scrub', () => {
   it('finds nothing where nothing is wrong, also while the log is appended to', () => {
     const { b, opened } = filled();
@@ -119,13 +138,17 @@ describe('a scrub', () => {
     expect(verified(b).problems).toEqual([]);
   });
 
-  for (const how of ['bit', 'torn', 'unreadable', 'misdirected'] as const) {
+  for (const how of ['bit', 'torn', 'zeros', 'unreadable', 'misdirected'] as const) {
     it(`finds a prepare that is damaged (${how}), takes it anew, and leaves nothing of the damage`, () => {
       const { b, opened } = filled();
       const damaged = present(prepares[18]);
       const { file, offset } = placeOf(b, damaged);
       if (how === 'bit') b.disk.flipBit(file, offset + 1000, 2);
       if (how === 'torn') b.disk.replaceBytes(file, offset + 4096, new Uint8Array(4096));
+      if (how === 'zeros') {
+        const record = Math.ceil((64 + damaged.bytes.length) / 4096) * 4096;
+        b.disk.replaceBytes(file, offset - 64, new Uint8Array(record));
+      }
       if (how === 'unreadable') b.disk.breakSector(file, offset + 5000);
       if (how === 'misdirected') {
         const source = placeOf(b, present(prepares[2]));

@@ -23,6 +23,7 @@ import {
   replicaStatus,
   type StateReport,
 } from '../src/index.ts';
+import { headersKept } from '../src/log-writes.ts';
 import { sessionsHash } from '../src/sessions-hash.ts';
 import { bytesOf } from './byte-machine.ts';
 import {
@@ -59,7 +60,9 @@ function requests(count: number): readonly Prepare[] {
   }
   return prepares;
 }
-const log = requests(stateHashInterval + 8);
+/** Beyond what stays in memory of a log, and on to an op whose hash is told. */
+const many = Math.ceil((headersKept + 600) / stateHashInterval) * stateHashInterval;
+const log = requests(many);
 
 /** A backup of view 1 (its primary is replica 1) that has written and applied so many ops, and its checkpoints. */
 function backup(ops: number, checkpointInterval = 10_000) {
@@ -208,6 +211,18 @@ test('it heals from its first op where there is no checkpoint, and is normal aga
   expect(replicaStatus(node.replica)).toMatchObject({ status: 'normal', applied: stateHashInterval, divergence: null });
   expect(node.replica.durable.quarantined).toBe(0);
 });
+
+test('it heals from further back than its memory of the log reaches', () => {
+  const { node, apply, ping } = backup(many - 10);
+  expect(node.replica.logLow).toBeGreaterThan(0);
+  node.replica.state = { ...node.replica.state, hash: 1, seal: 0 };
+  apply(many - 10, many);
+  const whole = sound(many);
+  ping(1, [whole]);
+  ping(2, [whole]);
+  expect(node.replica.divergence.quarantine).toBe(null);
+  expect([node.replica.applied, node.replica.report]).toEqual([many, whole]);
+}, 60_000);
 
 test('its own newest checkpoint is not trusted, unless another replica has the very same', () => {
   const clean = backup(stateHashInterval, 16);
