@@ -1,3 +1,4 @@
+import { seal } from '../../packages/vsr/src/sessions.ts';
 import { ok } from '@kimberlite/base';
 import type { CrashableDisk } from '../src/machine.ts';
 import type { Plants } from '../src/options.ts';
@@ -55,8 +56,15 @@ export const readsBeforeInherited: Plants = { turned: (state) => void (state.inh
 /** Pitfalls 42 and 56: outcomes and what was admitted are forgotten, so a retry is a new request. */
 export const executedTwice: Plants = {
   turned: (state) => {
-    for (const [client, { session, floor, outcomes }] of state.sessions) {
-      outcomes.clear();
+    for (const [client, entry] of state.sessions) {
+      const { session, floor, outcomes } = entry;
+      if (outcomes.size > 0) {
+        outcomes.clear();
+        state.outcomeBytes -= entry.outcomeBytes;
+        entry.outcomeBytes = 0;
+        // A bug, and not memory that fails: nothing is found by looking through it.
+        seal(entry);
+      }
       const admission = state.admissions.get(`${client}/${session}`);
       if (admission !== undefined && admission.inFlight.size === 0 && admission.waiting.size === 0)
         admission.next = floor;

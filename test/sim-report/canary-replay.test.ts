@@ -25,14 +25,14 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 test('the printed commands of a canary give the same traces again, of the run as found and of the shrunk one', () => {
   // Pitfall 42: a request sent again is another request. A seed that finds it late: a short run has little to lose.
-  const first = type(`kimberlite sim canaries --only 42 --seed 5 --shrink 90 --out ${directory}`);
+  const first = type(`kimberlite sim canaries --only 42 --seed 2 --shrink 90 --out ${directory}`);
   expect(first.code).toBe(1);
-  expect(first.text).toMatch(/^seed 5: exactly-once: /);
+  expect(first.text).toMatch(/^seed 2: exactly-once: /);
   const trace = found(first.text, /^trace ([0-9a-f]{16})$/m);
   const again = type(`${found(first.text, /^replay: (.*)$/m)} --shrink 0 --out ${join(directory, 'again')}`);
   expect(found(again.text, /^trace ([0-9a-f]{16})$/m)).toBe(trace);
 
-  const schedule = parseRunSchedule(readFileSync(join(directory, 'seed-5-exactly-once.json'), 'utf8'));
+  const schedule = parseRunSchedule(readFileSync(join(directory, 'seed-2-exactly-once.json'), 'utf8'));
   if (!schedule.ok) throw new Error(schedule.error);
   const { size, original, traceHash } = schedule.value;
   expect(size.events).toBeLessThanOrEqual(original.size.events / 10);
