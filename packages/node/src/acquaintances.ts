@@ -1,9 +1,10 @@
 import { readFileSync } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
-import { replicasMax } from '@kimberlite/base';
+import { encodeUtf8, replicasMax } from '@kimberlite/base';
 import type { Journal } from '@kimberlite/host';
 import { z } from 'zod';
+import { nodeHasher } from './platform-checksums.ts';
 
 /** What a replica said of itself: which of the machines with that identity it is, and the highest view it was in. */
 export interface Acquaintance {
@@ -13,7 +14,11 @@ export interface Acquaintance {
 
 const fileName = 'peers.json';
 const natural = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
-const stored = z.array(z.strictObject({ incarnation: natural, view: natural }).nullable()).max(replicasMax);
+const known = z.array(z.strictObject({ incarnation: natural, view: natural }).nullable()).max(replicasMax);
+/** A view that rot made higher would shut out a sound replica: so the file has a checksum. */
+const stored = z.strictObject({ checksum: z.string(), replicas: known });
+const checksumOf = (replicas: readonly (Acquaintance | null)[]): string =>
+  nodeHasher(encodeUtf8(JSON.stringify(replicas)));
 
 /**
  * What this node remembers of the others. A view never goes back: a replica that comes with a lower one than it has said
@@ -68,7 +73,8 @@ export class Acquaintances {
     while (this.changed) {
       this.changed = false;
       try {
-        await this.replace(JSON.stringify(Array.from({ length: replicasMax }, (_, i) => this.known[i] ?? null)));
+        const replicas = Array.from({ length: replicasMax }, (_, i) => this.known[i] ?? null);
+        await this.replace(JSON.stringify({ checksum: checksumOf(replicas), replicas }));
       } catch (error) {
         // It protects against a mistake of people's; the node does its work without it.
         this.journal.write('warn', 'cannot keep what the other replicas said of themselves', { error: String(error) });
@@ -93,7 +99,7 @@ export class Acquaintances {
 function read(path: string): (Acquaintance | null)[] {
   try {
     const parsed = stored.safeParse(JSON.parse(readFileSync(path, 'utf8')));
-    return parsed.success ? parsed.data : [];
+    return parsed.success && parsed.data.checksum === checksumOf(parsed.data.replicas) ? parsed.data.replicas : [];
   } catch {
     return [];
   }

@@ -187,7 +187,7 @@ export function compareHellos({ side, own, expected, remembered }: Comparison, t
     const where = fixes[limit];
     return no('wrong-limits', `${limit} is ${their[limit]} there and ${own[limit]} here: ${where}`);
   }
-  const misplaced = compareReplicas({ side, own, expected }, their.replica);
+  const misplaced = compareReplicas({ side, own, expected }, their);
   if (misplaced !== null) return misplaced;
   const forgotten = remembered(their);
   return forgotten === null ? null : no('forgotten', forgotten);
@@ -195,10 +195,16 @@ export function compareHellos({ side, own, expected, remembered }: Comparison, t
 
 function compareReplicas(
   { side, own, expected }: Pick<Comparison, 'side' | 'own' | 'expected'>,
-  their: ReplicaId,
+  { replica: their, epoch }: PeerHello,
 ): PeerRefusal | null {
   const no = (message: string): PeerRefusal => ({ code: 'wrong-replica', message });
   if (their === own.replica) return no(`both nodes run as replica ${their}: give each its own \`replica\``);
+  // Later a replica may be a standby, or have been removed and not know it.
+  if (own.epoch === 0 && epoch === 0 && !own.voters.includes(their)) {
+    return no(
+      `replica ${their} is no member of a cluster of ${own.voters.length}: add it with \`kimberlite member add\``,
+    );
+  }
   switch (side) {
     case 'dialer':
       if (their === expected) return null;

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
@@ -30,7 +30,21 @@ it('a view that went back is told apart from a later machine, and is remembered 
   await again.close();
 });
 
-it.each(['', '{', '[1]', '[{"incarnation":-1,"view":0}]', '{"length":3}'])(
+it('a flipped bit anywhere makes it begin anew, and shuts nobody out', async () => {
+  const one = open();
+  one.heard(2, { incarnation: 0, view: 3 });
+  await one.close();
+  const path = join(directory, 'peers.json');
+  const bytes = readFileSync(path);
+  for (let at = 0; at < bytes.length * 8; at++) {
+    const flipped = Buffer.from(bytes);
+    flipped.writeUInt8(flipped.readUInt8(at >> 3) ^ (1 << (at & 7)), at >> 3);
+    writeFileSync(path, flipped);
+    expect(open().problem(2, { incarnation: 0, view: 3 })).toBe(null);
+  }
+});
+
+it.each(['', '{', '[1]', '{"checksum":"","replicas":[{"incarnation":-1,"view":0}]}', '{"length":3}'])(
   'begins anew from a damaged file: %s',
   (text) => {
     writeFileSync(join(directory, 'peers.json'), text);
